@@ -1,0 +1,37 @@
+"""vectadb-agent: reads agent logs, parses them into events and ships them to VectaDB.
+
+These names, and the module ``errors``, are all that a plugin needs; it imports nothing else of this package.
+"""
+
+from vectadb_agent.components import (
+    Batch,
+    ComponentConfig,
+    Duration,
+    Outcome,
+    Parser,
+    Result,
+    Sink,
+    Size,
+    Source,
+)
+from vectadb_agent.hookspecs import hookimpl
+from vectadb_agent.records import Block, Event, LogRecord, LogStream, Piece
+
+__all__ = [
+    "Batch",
+    "Block",
+    "ComponentConfig",
+    "Duration",
+    "Event",
+    "LogRecord",
+    "LogStream",
+    "Outcome",
+    "Parser",
+    "Piece",
+    "Result",
+    "Sink",
+    "Size",
+    "Source",
+    "hookimpl",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,46 @@
+"""Stable identities: of events, from where they were logged; of traces, from the key that makes them one.
+
+Both are UUIDv5, so that agents and servers agree without asking each other. ``tests/contract`` holds vectors that the
+agent and the server are both checked against.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Namespace of event ids; the agent's is the same.
+EVENTS = bytes.fromhex("6f1d2a5c8c0b5c57a3de5b0d64f6b1a4")
+#: Namespace of trace ids.
+TRACES = bytes.fromhex("b7b9f0c25d0e5f3c9a4b1c7e02d8a6f3")
+
+
+def uuid5(namespace: bytes, parts: Sequence[str]) -> str:
+    """UUIDv5 of the compact UTF-8 JSON array of ``parts``, as text."""
+    digest = hashlib.sha1(namespace + msgspec.json.encode(parts), usedforsecurity=False).digest()
+    return _text(bytearray(digest[:16]), 0x50)
+
+
+def uuid7() -> str:
+    """Return a new time-ordered UUID (RFC 9562, version 7), as text."""
+    raw = bytearray(int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10))
+    return _text(raw, 0x70)
+
+
+def _text(raw: bytearray, version: int) -> str:
+    raw[6] = raw[6] & 0x0F | version
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def record_hash(event_id: str) -> int:
+    """One record's share of a digest: the first 128 bits of the SHA-256 of its id, as an unsigned integer."""
+    return int.from_bytes(hashlib.sha256(event_id.encode()).digest()[:16], "big")

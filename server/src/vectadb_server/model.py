@@ -1,0 +1,123 @@
+"""The server's data, free of HTTP and of any engine. All times are integer microseconds since the epoch, UTC."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Basis = Literal["trace_id", "request_id", "session_id", "invocation", "run", "time_window", "event", "none"]
+"""Why an event belongs to its trace, strongest first. ``invocation`` and ``run`` are windows in the log stream (Lambda's
+START…END, an agent run); ``time_window`` is a quarter of an hour of one agent or stream; ``none``: it has no trace."""
+
+Kind = Literal["invocation", "agent", "chain", "llm", "tool", "retrieval"]
+SpanStatus = Literal["ok", "error", "running", "interrupted"]
+
+START_OF = {"invocation_start": "invocation", "agent_start": "run"}
+END_OF = {"invocation_end": "invocation", "agent_end": "run"}
+
+
+class Source(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Where an event was logged, as on the wire, times in microseconds.
+
+    ``log_ids``, ``timestamps`` and ``parts`` describe the records of a block of several, head first; they are empty for
+    a block of one.
+    """
+
+    system: str = ""
+    account: str = ""
+    region: str = ""
+    log_group: str = ""
+    log_stream: str = ""
+    log_id: str = ""
+    timestamp: int | None = None
+    ingestion_time: int | None = None
+    part: str = "0"
+    log_ids: list[str] = []
+    timestamps: list[int] = []
+    parts: list[str] = []
+
+    def stream_key(self) -> str:
+        """One text that names the stream among all streams."""
+        return "\x1f".join((self.system, self.account, self.region, self.log_group, self.log_stream))
+
+
+class Event(msgspec.Struct, kw_only=True):
+    """One event, validated and cleaned.
+
+    ``record_ids``: ids of the rows of the block's records, head first (the head's is ``event_id`` itself, unless this is
+    a block's further event, whose part has a dot, e.g. ``0.1``; then it is empty).
+    """
+
+    event_id: str
+    timestamp: int
+    event_type: str = "log"
+    properties: dict[str, Any] = {}
+    raw: str | None = None
+    trace_id: str | None = None
+    request_id: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    parent_event_id: str | None = None
+    source: Source | None = None
+    record_ids: list[str] = []
+    trace: str | None = None
+    basis: Basis = "none"
+    created_at: int = 0
+
+    @property
+    def order(self) -> tuple[int, int, str, str]:
+        """Sort key within a stream: record time, ingestion time, log id, part (DESIGN, "Vocabulary")."""
+        source = self.source
+        if source is None:
+            return (self.timestamp, 0, self.event_id, "0")
+        at = self.timestamp if source.timestamp is None else source.timestamp
+        return (at, source.ingestion_time or 0, source.log_id, source.part)
+
+
+class Tokens(msgspec.Struct):
+    """Token counts; ``None`` where the log does not say."""
+
+    input: int | None = None
+    output: int | None = None
+
+
+class Span(msgspec.Struct, kw_only=True):
+    """An interval in a trace, rebuilt from its events. See DESIGN, "Server API"."""
+
+    span_id: str
+    parent_span_id: str | None
+    kind: Kind
+    name: str
+    start: int
+    end: int | None
+    status: SpanStatus
+    input: Any = None
+    output: Any = None
+    error: str | None = None
+    model: str | None = None
+    tokens: Tokens
+    event_ids: list[str]
+
+
+class Trace(msgspec.Struct, kw_only=True):
+    """Summary of one trace, recomputed from its events whenever they change."""
+
+    trace_id: str
+    basis: Basis
+    start: int
+    end: int
+    status: SpanStatus
+    name: str = ""
+    agent_id: str | None = None
+    session_id: str | None = None
+    request_id: str | None = None
+    events: int = 0
+    spans: int = 0
+    tool_calls: int = 0
+    llm_calls: int = 0
+    errors: int = 0
+    tokens: Tokens
+    input: str | None = None
+    output: str | None = None
+    first_error: str | None = None
