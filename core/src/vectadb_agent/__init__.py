@@ -11,6 +11,7 @@ from vectadb_agent.components import (
     Parser,
     Result,
     Sink,
+    SinkConfig,
     Size,
     Source,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Piece",
     "Result",
     "Sink",
+    "SinkConfig",
     "Size",
     "Source",
     "hookimpl",

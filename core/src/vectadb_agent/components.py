@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from vectadb_agent.records import Block, Event, LogRecord, Piece
 
@@ -187,9 +187,25 @@ class Result(msgspec.Struct, kw_only=True):
     refused: Sequence[tuple[str, str, bool]] = ()
 
 
+class SinkConfig(ComponentConfig):
+    """Base of every sink's ``Config``: how the pipeline hands events to it. A sink itself need not look at these."""
+
+    batch_size: int = Field(default=100, ge=1, le=10_000)
+    """Most events in one write."""
+    batch_bytes: Size = Field(default=1_000_000, ge=1_000)
+    """Most bytes of log text in one write; a larger event is written alone."""
+    batch_age: Duration = Field(default=0.5, ge=0)
+    """Longest time that an event waits for its batch to fill."""
+    concurrency: int = Field(default=4, ge=1, le=64)
+    """Most writes under way at once, for each pipeline."""
+    required: bool = True
+    """Whether checkpoints wait for this sink. One that is not required may lag; what it misses is counted."""
+
+
 class Sink(Component):
     """Takes events. ``idempotent`` says whether a repeated event id changes nothing; otherwise it is at-least-once."""
 
+    Config: ClassVar[type[ComponentConfig]] = SinkConfig
     idempotent: ClassVar[bool] = False
 
     async def write(self, events: Sequence[Event]) -> Result:

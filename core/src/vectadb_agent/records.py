@@ -1,6 +1,7 @@
 """What flows through a pipeline: records, blocks made of them, events made of those.
 
-All times are integer microseconds since the Unix epoch, UTC. Structs rather than dataclasses: at 25,000 records a second the cost of making one is what counts.
+All times are integer microseconds since the Unix epoch, UTC. Structs rather than dataclasses: at 25,000 records a
+second the cost of making one is what counts.
 """
 
 from __future__ import annotations

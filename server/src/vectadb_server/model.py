@@ -7,8 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 Basis = Literal["trace_id", "request_id", "session_id", "invocation", "run", "time_window", "event", "none"]
-"""Why an event belongs to its trace, strongest first. ``invocation`` and ``run`` are windows in the log stream (Lambda's
-START…END, an agent run); ``time_window`` is a quarter of an hour of one agent or stream; ``none``: it has no trace."""
+"""Why an event belongs to its trace, strongest first. ``invocation`` and ``run`` are windows in the log stream
+(Lambda's START…END, an agent run); ``time_window`` is a quarter of an hour of one agent or stream; ``none``: it has no trace."""
 
 Kind = Literal["invocation", "agent", "chain", "llm", "tool", "retrieval"]
 SpanStatus = Literal["ok", "error", "running", "interrupted"]
@@ -45,8 +45,8 @@ class Source(msgspec.Struct, kw_only=True, omit_defaults=True):
 class Event(msgspec.Struct, kw_only=True):
     """One event, validated and cleaned.
 
-    ``record_ids``: ids of the rows of the block's records, head first (the head's is ``event_id`` itself, unless this is
-    a block's further event, whose part has a dot, e.g. ``0.1``; then it is empty).
+    ``record_ids``: ids of the rows of the block's records, head first: the head's is ``event_id`` itself. It is empty
+    for a block's further event, whose part has a dot, e.g. ``0.1``.
     """
 
     event_id: str
