@@ -1,16 +1,17 @@
-"""Turn a recording's printed text into the CloudWatch records of a Python Lambda.
+r"""Turn a recording's printed text into the CloudWatch records of a Python Lambda.
 
 The frame (START, END, REPORT and one record for every printed line) follows the "Example log
 output" of "Log and monitor Python Lambda functions" in the AWS Lambda Developer Guide:
 https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html
 
 Where that page shows aligned spaces in the REPORT line, CloudWatch holds tabs, one of them before
-the line's end. A record's message keeps its newline; an empty printed line is a record ``"\\n"``.
+the line's end. A record's message keeps its newline; an empty printed line is a record ``"\n"``.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Mapping, Sequence
 
@@ -31,10 +32,10 @@ def frame(
     used_mb: int = 141,
     init_ms: float | None = None,
 ) -> list[Record]:
-    """The records of one invocation that printed ``stdout``.
+    r"""The records of one invocation that printed ``stdout``.
 
     Each record comes ``step_us`` after the one before it; times are cut to the millisecond, as
-    CloudWatch keeps them, so that several records share one. Lines end at ``\\n`` alone: a carriage
+    CloudWatch keeps them, so that several records share one. Lines end at ``\n`` alone: a carriage
     return or a Unicode line separator is part of its line. A last line without a newline is a
     record without one. ``init_ms`` adds the cold start's ``Init Duration`` to the REPORT line.
     """
@@ -48,7 +49,7 @@ def frame(
     report = [
         f"REPORT RequestId: {request_id}",
         f"Duration: {duration_ms:.2f} ms",
-        f"Billed Duration: {-int(-(duration_ms + (init_ms or 0.0)) // 1)} ms",
+        f"Billed Duration: {math.ceil(duration_ms + (init_ms or 0.0))} ms",
         f"Memory Size: {memory_mb} MB",
         f"Max Memory Used: {used_mb} MB",
         *([f"Init Duration: {init_ms:.2f} ms"] if init_ms is not None else []),
@@ -60,15 +61,10 @@ def frame(
         f"END RequestId: {request_id}\n",
         "\t".join(report),
     ]
-    return [
-        ((start_us + index * step_us) // 1000 * 1000, message)
-        for index, message in enumerate(messages)
-    ]
+    return [((start_us + index * step_us) // 1000 * 1000, message) for index, message in enumerate(messages)]
 
 
-def interleave(
-    streams: Mapping[str, Sequence[Record]], seed: int
-) -> list[tuple[str, int, str]]:
+def interleave(streams: Mapping[str, Sequence[Record]], seed: int) -> list[tuple[str, int, str]]:
     """Merge several streams by time into ``(stream, microseconds, message)``.
 
     Each stream keeps its own order. Among records of one millisecond the seed decides which stream
@@ -85,7 +81,5 @@ def interleave(
         when, message = streams[name][index]
         merged.append((name, when, message))
         if index + 1 < len(streams[name]):
-            heapq.heappush(
-                waiting, (streams[name][index + 1][0], chance.random(), name, index + 1)
-            )
+            heapq.heappush(waiting, (streams[name][index + 1][0], chance.random(), name, index + 1))
     return merged

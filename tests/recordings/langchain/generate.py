@@ -21,6 +21,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+import logging
 import os
 import platform
 import sys
@@ -96,10 +97,7 @@ def say(
     received = tokens[1] or max(1, len(str(content)) // 4)
     return AIMessage(
         content=content,
-        tool_calls=[
-            ToolCall(name=name, args=arguments, id=f"call_{index:04d}_{name}", type="tool_call")
-            for index, (name, arguments) in enumerate(calls)
-        ],
+        tool_calls=[ToolCall(name=name, args=arguments, id=None, type="tool_call") for name, arguments in calls],
         usage_metadata={
             "input_tokens": sent,
             "output_tokens": received,
@@ -128,13 +126,16 @@ class ScriptedChat(BaseChatModel):
         return self.bind(tools=[getattr(item, "name", str(item)) for item in tools], **kwargs)
 
     def next_reply(self) -> AIMessage:
-        """The next scripted reply, with an id of the form that LangChain gives."""
-        reply = self.script[self.cursor]
+        """The next scripted reply; its id has the form that LangChain gives, its calls have ids of their own."""
+        reply: AIMessage | Exception = self.script[self.cursor]
         self.cursor += 1
         if isinstance(reply, Exception):
             raise reply
         identity = f"lc_run--01990000-0000-7000-8000-{self.label:0>4}{self.cursor:08d}-0"
-        return reply.model_copy(update={"id": identity})
+        calls = [
+            {**call, "id": f"call_{self.label}{self.cursor}_{index}"} for index, call in enumerate(reply.tool_calls)
+        ]
+        return reply.model_copy(update={"id": identity, "tool_calls": calls})
 
     def _generate(
         self,
@@ -144,7 +145,7 @@ class ScriptedChat(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         reply = self.next_reply()
-        usage = reply.usage_metadata or {}
+        usage: Any = reply.usage_metadata or {}
         return ChatResult(
             generations=[ChatGeneration(message=reply)],
             llm_output={"token_usage": dict(usage), "model_name": MODEL},
@@ -167,12 +168,8 @@ class StreamingChat(ScriptedChat):
         for index, call in enumerate(reply.tool_calls):
             text = json.dumps(call["args"], ensure_ascii=False)
             for part, name, call_id in ((text[:5], call["name"], call["id"]), (text[5:], None, None)):
-                chunk = ToolCallChunk(
-                    name=name, args=part, id=call_id, index=index, type="tool_call_chunk"
-                )
-                yield ChatGenerationChunk(
-                    message=AIMessageChunk(content="", id=reply.id, tool_call_chunks=[chunk])
-                )
+                chunk = ToolCallChunk(name=name, args=part, id=call_id, index=index, type="tool_call_chunk")
+                yield ChatGenerationChunk(message=AIMessageChunk(content="", id=reply.id, tool_call_chunks=[chunk]))
         yield ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
@@ -228,6 +225,7 @@ class Truth(BaseCallbackHandler):
     raise_error = True
 
     def __init__(self) -> None:
+        """Start with nothing seen."""
         self.callbacks: list[dict[str, Any]] = []
         self._runs: dict[UUID, str] = {}
         self._names: dict[UUID, str] = {}
@@ -246,7 +244,9 @@ class Truth(BaseCallbackHandler):
         """Inputs or outputs, of the chains that a user names; the inner ones repeat them."""
         return plain(values) if self._names.get(run_id) in NAMED_CHAINS else {}
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note a chain's start."""
         name = self._name(run_id, serialized, kwargs.get("name"))
         self._note("chain_start", run_id, parent_run_id, name=name, inputs=self._named(run_id, inputs))
@@ -256,11 +256,15 @@ class Truth(BaseCallbackHandler):
         name = self._names.get(run_id)
         self._note("chain_end", run_id, parent_run_id, name=name, outputs=self._named(run_id, outputs))
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note that a chain died."""
         self._note("chain_error", run_id, parent_run_id, name=self._names.get(run_id), **failure(error))
 
-    def on_agent_action(self, action: AgentAction, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_agent_action(
+        self, action: AgentAction, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note an agent's decision; ``log`` is the text that verbose mode prints."""
         call_id = getattr(action, "tool_call_id", None)
         self._note(
@@ -268,12 +272,23 @@ class Truth(BaseCallbackHandler):
             tool=action.tool, tool_input=action.tool_input, tool_call_id=call_id, log=action.log,
         )  # fmt: skip
 
-    def on_agent_finish(self, finish: AgentFinish, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_agent_finish(
+        self, finish: AgentFinish, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note an agent's answer; ``log`` is the text that verbose mode prints."""
         output = finish.return_values.get("output")
         self._note("agent_finish", run_id, parent_run_id, output=output, log=finish.log)
 
-    def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, inputs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_tool_start(
+        self,
+        serialized: Any,
+        input_str: str,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        inputs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Note a tool's start."""
         name = self._name(run_id, serialized, kwargs.get("name"))
         self._note("tool_start", run_id, parent_run_id, name=name, input=input_str, inputs=inputs)
@@ -286,7 +301,9 @@ class Truth(BaseCallbackHandler):
             more |= {"tool_call_id": output.tool_call_id, "status": output.status, "printed": str(output)}
         self._note("tool_end", run_id, parent_run_id, name=self._names.get(run_id), **more)
 
-    def on_tool_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_tool_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note that a tool raised."""
         self._note("tool_error", run_id, parent_run_id, name=self._names.get(run_id), **failure(error))
 
@@ -294,30 +311,49 @@ class Truth(BaseCallbackHandler):
         """Note a chain's own text (LLMChain prints its prompt this way)."""
         self._note("text", run_id, parent_run_id, text=text)
 
-    def on_llm_start(self, serialized: Any, prompts: list[str], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_llm_start(
+        self, serialized: Any, prompts: list[str], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note a call of a completion model."""
-        self._note("llm_start", run_id, parent_run_id, name=self._name(run_id, serialized, kwargs.get("name")), kind="llm")
+        self._note(
+            "llm_start", run_id, parent_run_id, name=self._name(run_id, serialized, kwargs.get("name")), kind="llm"
+        )
 
-    def on_chat_model_start(self, serialized: Any, messages: list[list[BaseMessage]], *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Note a call of a chat model."""
-        self._note("llm_start", run_id, parent_run_id, name=self._name(run_id, serialized, kwargs.get("name")), kind="chat")
+        self._note(
+            "llm_start", run_id, parent_run_id, name=self._name(run_id, serialized, kwargs.get("name")), kind="chat"
+        )
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_llm_end(
+        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note a model's reply with its tokens."""
         first = response.generations[0][0]
         message = getattr(first, "message", None)
-        usage = getattr(message, "usage_metadata", None) or (response.llm_output or {}).get("token_usage") or {}
+        told = response.llm_output or {}
+        usage = getattr(message, "usage_metadata", None) or told.get("token_usage") or {}
         self._note(
             "llm_end", run_id, parent_run_id,
             name=self._names.get(run_id),
-            model=(response.llm_output or {}).get("model_name") or getattr(message, "response_metadata", {}).get("model_name"),
+            model=told.get("model_name") or getattr(message, "response_metadata", {}).get("model_name"),
             input_tokens=usage.get("input_tokens", usage.get("prompt_tokens")),
             output_tokens=usage.get("output_tokens", usage.get("completion_tokens")),
             text=first.text,
             tool_calls=[dict(call) for call in getattr(message, "tool_calls", [])],
         )  # fmt: skip
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note that a model call failed."""
         self._note("llm_error", run_id, parent_run_id, name=self._names.get(run_id), **failure(error))
 
@@ -331,7 +367,8 @@ def plain(values: Any) -> dict[str, Any]:
     """The entries that JSON can hold as they are."""
     if not isinstance(values, dict):
         return {}
-    return {key: value for key, value in values.items() if isinstance(value, str | int | float | list | dict)}
+    kept = (str, int, float, list, dict)
+    return {key: value for key, value in values.items() if isinstance(value, kept)}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -427,7 +464,8 @@ CALCULATOR = text_tool("calculator", lambda text: str(sum(int(part) for part in 
 def explode(text: str) -> str:
     """Fail as a tool fails that talks to a database."""
     try:
-        return {}[text]
+        known: dict[str, str] = {}
+        return known[text]
     except KeyError as error:
         raise ConnectionError(f"database 'orders' refused: {text!r}") from error
 
@@ -442,20 +480,28 @@ TRACEBACK = """Traceback (most recent call last):
     return rows[0]
            ~~~~^^^
 IndexError: list index out of range"""
+MARKER_LINES = """Thought: not mine
+Action: fake
+Action Input: nothing
+Observation: fake too
+Final Answer: 7
+Invoking: `x` with `{}`
+> Finished chain.
+end"""
 TRICKY_RESULTS: list[tuple[str, Any]] = [
     ("empty", ""),
     ("blank_lines", "\n\n  \n"),
     ("markers", "The page says: Action: delete, then Observation: done and > Finished chain. in one line."),
-    ("marker_lines", "Thought: not mine\nAction: fake\nAction Input: nothing\nObservation: fake too\nFinal Answer: 7\nInvoking: `x` with `{}`\n> Finished chain.\nend"),
+    ("marker_lines", MARKER_LINES),
     ("pretty_json", json.dumps({"rows": [{"id": 1, "note": "a: b"}, {"id": 2, "note": None}], "ok": True}, indent=2)),
     ("traceback", TRACEBACK),
     ("coloured", "plain \x1b[31mred\x1b[0m plain\nsecond \x1b[1mbold\x1b[0m line"),
     ("trailing_newline", "one line\n"),
     ("python_dict", {"a": 1, "quote": "it's", "none": None}),
     ("carriage", "50%\r100%\ttab\x0bvt\u2028ls"),
-]  # fmt: skip
+]
 TRICKY_INPUTS = [
-    "it's a \"quoted\" word",
+    'it\'s a "quoted" word',
     '{"filter": {"name": "O\'Brien", "tags": ["a", "b"]}, "limit": 5}',
     "SELECT *\nFROM orders\nWHERE note = 'Action: none'",
     r"C:\new\table\u0041 and a trailing \\",
@@ -464,9 +510,18 @@ TRICKY_INPUTS = [
 ]
 
 
+def constant(value: Any) -> Callable[[str], Any]:
+    """A tool's function that always gives the same; closed over, because signatures reach prompts."""
+
+    def give(text: str) -> Any:
+        return value
+
+    return give
+
+
 def tricky_tools() -> list[BaseTool]:
     """One tool per tricky result."""
-    return [text_tool(name, lambda _, value=value: value) for name, value in TRICKY_RESULTS]
+    return [text_tool(name, constant(value)) for name, value in TRICKY_RESULTS]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -475,29 +530,32 @@ def tricky_tools() -> list[BaseTool]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing to record: its name, what it shows, how to run it, and in which formats."""
+    """One thing to record: its name, what it shows, how to run it, in which formats, and how it dies if it does."""
 
     name: str
     shows: str
     run: Runner
-    formats: tuple[Format, ...] = ("verbose", "debug")
+    formats: tuple[Format, ...]
+    raises: tuple[type[Exception], ...]
 
 
 SCENARIOS: list[Scenario] = []
 
 
-def scenario(shows: str, *formats: Format) -> Callable[[Runner], Runner]:
-    """Register a function as a scenario under its own name."""
+def scenario(*formats: Format, raises: tuple[type[Exception], ...] = ()) -> Callable[[Runner], Runner]:
+    """Register a function as a scenario under its own name; its docstring says what it shows."""
 
     def register(run: Runner) -> Runner:
-        SCENARIOS.append(Scenario(run.__name__, shows, run, formats or ("verbose", "debug")))
+        shows = (run.__doc__ or "").rstrip(".")
+        SCENARIOS.append(Scenario(run.__name__, shows, run, formats or ("verbose", "debug"), raises))
         return run
 
     return register
 
 
-@scenario("ReAct agent, two tools, observations of several lines")
+@scenario()
 def react_two_tools(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct agent, two tools, observations of several lines."""
     script = [
         act("I should look up the shipping times.", "search", "shipping times"),
         act("Now add the days.\nTwo legs: 1 and 2.", "calculator", "1 + 2"),
@@ -506,8 +564,9 @@ def react_two_tools(verbose: bool, config: RunnableConfig) -> None:
     react(script, [SEARCH, CALCULATOR], verbose).invoke({"input": "How long do both take?"}, config)
 
 
-@scenario("Classic initialize_agent (zero-shot ReAct): prints Observation: and Thought: itself")
+@scenario()
 def zeroshot_two_tools(verbose: bool, config: RunnableConfig) -> None:
+    """Classic initialize_agent (zero-shot ReAct): prints Observation: and Thought: itself."""
     model = ScriptedChat(
         script=[
             act("I should look up the shipping times.", "search", "shipping times"),
@@ -519,8 +578,9 @@ def zeroshot_two_tools(verbose: bool, config: RunnableConfig) -> None:
     agent.invoke({"input": "How long do both take?"}, config)
 
 
-@scenario("Classic initialize_agent, results that look like markers, empty, JSON, tracebacks")
+@scenario()
 def zeroshot_tricky_results(verbose: bool, config: RunnableConfig) -> None:
+    """Classic initialize_agent, results that look like markers, empty, JSON, tracebacks."""
     script = [act(f"Try {name}.", name, f"input of {name}") for name, _ in TRICKY_RESULTS]
     agent = initialize_agent(
         tricky_tools(),
@@ -531,8 +591,9 @@ def zeroshot_tricky_results(verbose: bool, config: RunnableConfig) -> None:
     agent.invoke({"input": "Try everything."}, config)
 
 
-@scenario("Tool-calling agent, two tools, a JSON result, `responded:` text")
+@scenario()
 def tools_two_tools(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling agent, two tools, a JSON result, `responded:` text."""
     script = [
         say("", ("search", {"query": "shipping", "limit": 2}), tokens=(150, 20)),
         say("Let me check the weather too.\nOne moment.", ("get_weather", {"city": "Łódź"}), tokens=(210, 31)),
@@ -542,8 +603,9 @@ def tools_two_tools(verbose: bool, config: RunnableConfig) -> None:
     calling(script, [search, get_weather, now], verbose).invoke({"input": "Shipping and weather?"}, config)
 
 
-@scenario("Tool-calling agent with a model that streams")
+@scenario()
 def tools_streaming(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling agent with a model that streams."""
     script = [
         say("I will search.", ("search", {"query": "shipping"}), tokens=(150, 20)),
         say("Two days.", tokens=(260, 12)),
@@ -551,11 +613,12 @@ def tools_streaming(verbose: bool, config: RunnableConfig) -> None:
     calling(script, [search], verbose, streaming=True).invoke({"input": "Shipping?"}, config)
 
 
-@scenario("Tool-calling agent whose model answers in content blocks (Anthropic, Bedrock)")
+@scenario()
 def tools_content_blocks(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling agent whose model answers in content blocks (Anthropic, Bedrock)."""
     blocks: list[str | dict[str, Any]] = [
         {"type": "text", "text": "I'll look it up."},
-        {"type": "tool_use", "id": "call_0000_get_weather", "name": "get_weather", "input": {"city": "Oslo"}},
+        {"type": "tool_use", "id": "call_a1_0", "name": "get_weather", "input": {"city": "Oslo"}},
     ]
     script = [
         say(blocks, ("get_weather", {"city": "Oslo"})),
@@ -564,8 +627,10 @@ def tools_content_blocks(verbose: bool, config: RunnableConfig) -> None:
     calling(script, [get_weather], verbose).invoke({"input": "Weather in Oslo?"}, config)
 
 
-@scenario("Structured-chat agent: the action is a JSON blob in a code fence")
+@scenario()
 def structured_chat(verbose: bool, config: RunnableConfig) -> None:
+    """Structured-chat agent: the action is a JSON blob in a code fence."""
+
     def blob(action: str, value: Any) -> str:
         return f"```json\n{json.dumps({'action': action, 'action_input': value}, indent=2)}\n```"
 
@@ -579,28 +644,32 @@ def structured_chat(verbose: bool, config: RunnableConfig) -> None:
     AgentExecutor(agent=agent, tools=[search], verbose=verbose).invoke({"input": "Shipping?"}, config)
 
 
-@scenario("ReAct: the second tool raises, the run dies, its caller prints the traceback")
+@scenario(raises=(ConnectionError,))
 def react_tool_raises(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: the second tool raises, the run dies, its caller prints the traceback."""
     script = [act("Search first.", "search", "orders"), act("Ask the database.", "database", "order 7")]
     react(script, [SEARCH, text_tool("database", explode)], verbose).invoke({"input": "Where is order 7?"}, config)
 
 
-@scenario("Tool-calling: the tool raises, the run dies, its caller prints the traceback")
+@scenario(raises=(ConnectionError,))
 def tools_tool_raises(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling: the tool raises, the run dies, its caller prints the traceback."""
     database = StructuredTool.from_function(explode, name="database", description="The orders.")
     script = [say("I will ask the database.", ("database", {"text": "order 7"}))]
     calling(script, [database], verbose).invoke({"input": "Where is order 7?"}, config)
 
 
-@scenario("ReAct: handle_tool_error makes the failure an observation")
+@scenario()
 def react_tool_error_handled(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: handle_tool_error makes the failure an observation."""
     tools: list[BaseTool] = [text_tool("database", refuse, handle_tool_error=True), CALCULATOR]
     script = [act("Ask the database.", "database", "order 7"), answer("There is no order 7.")]
     react(script, tools, verbose).invoke({"input": "Where is order 7?"}, config)
 
 
-@scenario("Tool-calling: handle_tool_error, and arguments that fail validation")
+@scenario()
 def tools_tool_error_handled(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling: handle_tool_error, and arguments that fail validation."""
     database = StructuredTool.from_function(
         refuse, name="database", description="The orders.", handle_tool_error=True, handle_validation_error=True
     )
@@ -612,41 +681,49 @@ def tools_tool_error_handled(verbose: bool, config: RunnableConfig) -> None:
     calling(script, [database], verbose).invoke({"input": "Where is order 7?"}, config)
 
 
-@scenario("ReAct: results that look like markers, empty, blank, JSON, traceback, colours, control characters")
+@scenario()
 def react_tricky_results(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: results that look like markers, empty, blank, JSON, traceback, colours, control characters."""
     script = [act(f"Try {name}.", name, f"input of {name}") for name, _ in TRICKY_RESULTS]
     react([*script, answer("Seen all.")], tricky_tools(), verbose).invoke({"input": "Try everything."}, config)
 
 
-@scenario("Tool-calling: the same results")
+@scenario()
 def tools_tricky_results(verbose: bool, config: RunnableConfig) -> None:
-    script = [say("" if i % 2 else f"Try {name}.", (name, {"__arg1": f"input of {name}"})) for i, (name, _) in enumerate(TRICKY_RESULTS)]
+    """Tool-calling: the same results."""
+    script = [
+        say("" if i % 2 else f"Try {name}.", (name, {"__arg1": f"input of {name}"}))
+        for i, (name, _) in enumerate(TRICKY_RESULTS)
+    ]
     calling([*script, say("Seen all.")], tricky_tools(), verbose).invoke({"input": "Try everything."}, config)
 
 
-@scenario("ReAct: quotes, braces, colons, backslashes, newlines, other scripts in inputs; odd spacing")
+@scenario()
 def react_tricky_inputs(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: quotes, braces, colons, backslashes, newlines, other scripts in inputs; odd spacing."""
     echo = text_tool("echo", lambda text: f"got {text}")
     script = [
         *(act("Think: 'well'.", "echo", value) for value in TRICKY_INPUTS),
         say("Thought: I say Thought myself.\nAction: echo\nAction Input: one\n"),
-        say("Action:echo\nAction Input:\n```json\n{\n  \"a\": [1, 2]\n}\n```\n\n"),
+        say('Action:echo\nAction Input:\n```json\n{\n  "a": [1, 2]\n}\n```\n\n'),
         say(" numbered\nAction 1: echo\nAction 1 Input 1: two"),
         say(" empty input\nAction: echo\nAction Input: "),
         answer("Straße «готово»: {done} \\ 'ok'\nFinal line: 東京"),
     ]
-    react(script, [echo], verbose).invoke({"input": "Echo \"it's\" {braces}\nline two \\ 東京"}, config)
+    react(script, [echo], verbose).invoke({"input": 'Echo "it\'s" {braces}\nline two \\ 東京'}, config)
 
 
-@scenario("Tool-calling: the same inputs, nested arguments, none, and a bare string")
+@scenario()
 def tools_tricky_inputs(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling: the same inputs, nested arguments, none, and a bare string."""
+
     @tool
     def echo(text: Any = None, options: dict[str, Any] | None = None) -> str:
         """Echo."""
         return f"got {text!r} {options!r}"
 
     bare = text_tool("bare", lambda text: f"got {text}")
-    nested = {"a": [1, 2.5, None, True], "b": {"quote": "it's \"x\"", "nl": "l1\nl2", "tick": "`with `{}``"}}
+    nested = {"a": [1, 2.5, None, True], "b": {"quote": 'it\'s "x"', "nl": "l1\nl2", "tick": "`with `{}``"}}
     script = [
         *(say("", ("echo", {"text": value})) for value in TRICKY_INPUTS),
         say("With options: `x` with `y`\nresponded: twice", ("echo", {"text": "t", "options": nested})),
@@ -654,16 +731,18 @@ def tools_tricky_inputs(verbose: bool, config: RunnableConfig) -> None:
         say("", ("bare", {"__arg1": "a bare 'string' with `ticks`\nand a line"})),
         say("Straße «готово»: {done} \\ 'ok'\nInvoking: `nothing` with `{}`\n東京"),
     ]
-    calling(script, [echo, bare], verbose).invoke({"input": "Echo \"it's\" {{braces}}\nline two \\ 東京"}, config)
+    calling(script, [echo, bare], verbose).invoke({"input": 'Echo "it\'s" {{braces}}\nline two \\ 東京'}, config)
 
 
-@scenario("A tool of a tool-calling agent runs a ReAct agent, both verbose")
+@scenario()
 def nested_react_in_tools(verbose: bool, config: RunnableConfig) -> None:
+    """A tool of a tool-calling agent runs a ReAct agent, both verbose."""
+
     @tool
     def research(topic: str) -> str:
         """Ask the research agent."""
         script = [act("Look it up.", "search", topic), answer("Two days,\nsays the handbook.")]
-        return react(script, [SEARCH], verbose, label="b").invoke({"input": topic})["output"]
+        return str(react(script, [SEARCH], verbose, label="b").invoke({"input": topic})["output"])
 
     script = [
         say("I will delegate.", ("research", {"topic": "shipping"})),
@@ -673,12 +752,14 @@ def nested_react_in_tools(verbose: bool, config: RunnableConfig) -> None:
     calling(script, [research, get_weather], verbose).invoke({"input": "Shipping and weather?"}, config)
 
 
-@scenario("A tool of a ReAct agent runs a tool-calling agent, twice, both verbose")
+@scenario()
 def nested_tools_in_react(verbose: bool, config: RunnableConfig) -> None:
+    """A tool of a ReAct agent runs a tool-calling agent, twice, both verbose."""
+
     def ask(text: str) -> str:
         script = [say("", ("get_weather", {"city": text})), say(f"21.5 °C in {text}.")]
         inner = calling(script, [get_weather], verbose, label="b")
-        return inner.invoke({"input": f"Weather in {text}?"})["output"]
+        return str(inner.invoke({"input": f"Weather in {text}?"})["output"])
 
     script = [
         act("Delegate.", "forecaster", "Oslo"),
@@ -688,13 +769,19 @@ def nested_tools_in_react(verbose: bool, config: RunnableConfig) -> None:
     react(script, [text_tool("forecaster", ask), SEARCH], verbose).invoke({"input": "Where is it warmer?"}, config)
 
 
-@scenario("A nested agent dies, and the outer one with it")
+@scenario(raises=(ConnectionError,))
 def nested_raises(verbose: bool, config: RunnableConfig) -> None:
+    """A nested agent dies, and the outer one with it."""
+
     def ask(text: str) -> str:
         script = [act("Ask.", "database", text)]
-        return react(script, [text_tool("database", explode)], verbose, label="b").invoke({"input": text})["output"]
+        return str(
+            react(script, [text_tool("database", explode)], verbose, label="b").invoke({"input": text})["output"]
+        )
 
-    react([act("Delegate.", "clerk", "order 7")], [text_tool("clerk", ask)], verbose).invoke({"input": "Order 7?"}, config)
+    react([act("Delegate.", "clerk", "order 7")], [text_tool("clerk", ask)], verbose).invoke(
+        {"input": "Order 7?"}, config
+    )
 
 
 PARALLEL = [
@@ -703,13 +790,16 @@ PARALLEL = [
 ]
 
 
-@scenario("Three tool calls in one reply, run one after the other (invoke)")
+@scenario()
 def tools_parallel_calls(verbose: bool, config: RunnableConfig) -> None:
+    """Three tool calls in one reply, run one after the other (invoke)."""
     calling(PARALLEL, [get_weather, now], verbose).invoke({"input": "Oslo or Rome?"}, config)
 
 
-@scenario("Three tool calls in one reply, run at once (ainvoke): all calls first, then results as they come")
+@scenario()
 def tools_parallel_async(verbose: bool, config: RunnableConfig) -> None:
+    """Three tool calls in one reply, run at once (ainvoke): all calls first, then results as they come."""
+
     async def slow(city: str) -> str:
         await asyncio.sleep(0.2 if city == "Oslo" else 0.1)
         return f"{city}: 21.5"
@@ -737,14 +827,17 @@ def long_result(verbose: bool) -> str:
     return text.rstrip("\n")
 
 
-@scenario("ReAct: an observation of 50 KB (debug: 8 KB)")
+@scenario()
 def react_very_long(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: an observation of 50 KB (debug: 8 KB)."""
     dump = text_tool("dump", lambda _: long_result(verbose))
     react([act("Dump.", "dump", "all"), answer("Many rows.")], [dump], verbose).invoke({"input": "Dump."}, config)
 
 
-@scenario("Tool-calling: a result of 50 KB on one line (debug: 8 KB)")
+@scenario()
 def tools_very_long(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling: a result of 50 KB on one line (debug: 8 KB)."""
+
     @tool
     def dump() -> str:
         """All rows as one line of JSON."""
@@ -753,8 +846,9 @@ def tools_very_long(verbose: bool, config: RunnableConfig) -> None:
     calling([say("", ("dump", {})), say("Many rows.")], [dump], verbose).invoke({"input": "Dump."}, config)
 
 
-@scenario("ReAct: replies that cannot be parsed, handle_parsing_errors=True")
+@scenario()
 def react_parsing_errors(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: replies that cannot be parsed, handle_parsing_errors=True."""
     script = [
         say(" I just talk.\nNo action here."),
         say(" Half an action.\nAction: search"),
@@ -764,80 +858,111 @@ def react_parsing_errors(verbose: bool, config: RunnableConfig) -> None:
     react(script, [SEARCH], verbose, handle_parsing_errors=True).invoke({"input": "Go."}, config)
 
 
-@scenario("ReAct: a reply that cannot be parsed, not handled: the run dies with chained tracebacks")
+@scenario(raises=(ValueError,))
 def react_parsing_error_raised(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct: a reply that cannot be parsed, not handled: the run dies with chained tracebacks."""
     react([say(" I just talk.\nNo action here.")], [SEARCH], verbose).invoke({"input": "Go."}, config)
 
 
-@scenario("The model calls a tool that does not exist")
+@scenario()
 def unknown_tool(verbose: bool, config: RunnableConfig) -> None:
-    react([act("Guess.", "browser", "x"), answer("No browser.")], [SEARCH, CALCULATOR], verbose).invoke({"input": "Go."}, config)
+    """The model calls a tool that does not exist."""
+    react([act("Guess.", "browser", "x"), answer("No browser.")], [SEARCH, CALCULATOR], verbose).invoke(
+        {"input": "Go."}, config
+    )
 
 
-@scenario("A tool with return_direct: its result is the answer")
+@scenario()
 def tools_return_direct(verbose: bool, config: RunnableConfig) -> None:
+    """A tool with return_direct: its result is the answer."""
     direct = text_tool("direct", lambda text: f"direct {text}\nsecond line", return_direct=True)
     calling([say("", ("direct", {"__arg1": "x"}))], [direct], verbose).invoke({"input": "Go."}, config)
 
 
-@scenario("LLMChain and SequentialChain, verbose: Prompt after formatting")
+@scenario()
 def llm_chain(verbose: bool, config: RunnableConfig) -> None:
+    """LLMChain and SequentialChain, verbose: Prompt after formatting."""
     model = ScriptedLLM(script=["A fine\nname: Sockeye", "Socks for fish."])
-    name = LLMChain(llm=model, prompt=PromptTemplate.from_template("Name a maker of {product}.\nBe brief: {{ok}}"), verbose=verbose, output_key="name")
-    motto = LLMChain(llm=model, prompt=PromptTemplate.from_template("A motto for {name}?"), verbose=verbose, output_key="motto")
-    chain = SequentialChain(chains=[name, motto], input_variables=["product"], output_variables=["name", "motto"], verbose=verbose)
+    name = LLMChain(
+        llm=model,
+        prompt=PromptTemplate.from_template("Name a maker of {product}.\nBe brief: {{ok}}"),
+        verbose=verbose,
+        output_key="name",
+    )
+    motto = LLMChain(
+        llm=model, prompt=PromptTemplate.from_template("A motto for {name}?"), verbose=verbose, output_key="motto"
+    )
+    chain = SequentialChain(
+        chains=[name, motto], input_variables=["product"], output_variables=["name", "motto"], verbose=verbose
+    )
     chain.invoke({"product": "socks"}, config)
 
 
-@scenario("LLMChain with a chat prompt")
+@scenario()
 def llm_chain_chat(verbose: bool, config: RunnableConfig) -> None:
+    """LLMChain with a chat prompt."""
     prompt = ChatPromptTemplate.from_messages([("system", "Be brief."), ("human", "Name a maker of {product}.")])
-    LLMChain(llm=ScriptedChat(script=[say("Sockeye")]), prompt=prompt, verbose=verbose).invoke({"product": "socks"}, config)
+    LLMChain(llm=ScriptedChat(script=[say("Sockeye")]), prompt=prompt, verbose=verbose).invoke(
+        {"product": "socks"}, config
+    )
 
 
-@scenario("LCEL chain (prompt | model | parser); verbose form by passing a StdOutCallbackHandler")
+@scenario()
 def lcel(verbose: bool, config: RunnableConfig) -> None:
-    chain = PromptTemplate.from_template("Name a maker of {product}.") | ScriptedLLM(script=["Sockeye"]) | StrOutputParser()
+    """LCEL chain (prompt | model | parser); verbose form by passing a StdOutCallbackHandler."""
+    chain = (
+        PromptTemplate.from_template("Name a maker of {product}.") | ScriptedLLM(script=["Sockeye"]) | StrOutputParser()
+    )
     if verbose:
         config = {**config, "callbacks": [*config["callbacks"], StdOutCallbackHandler()]}  # type: ignore[misc]
     chain.invoke({"product": "socks"}, config)
 
 
-@scenario("ReAct stopped by max_iterations")
+@scenario()
 def react_max_iterations(verbose: bool, config: RunnableConfig) -> None:
+    """ReAct stopped by max_iterations."""
     script = [act("Again.", "search", str(n)) for n in range(3)]
     react(script, [SEARCH], verbose, max_iterations=2).invoke({"input": "Go."}, config)
 
 
-@scenario("Tool-calling agent stopped by max_iterations")
+@scenario()
 def tools_max_iterations(verbose: bool, config: RunnableConfig) -> None:
+    """Tool-calling agent stopped by max_iterations."""
     script = [say("", ("now", {})) for _ in range(3)]
     calling(script, [now], verbose, max_iterations=2).invoke({"input": "Go."}, config)
 
 
-@scenario("The model call fails")
+@scenario(raises=(RuntimeError,))
 def llm_raises(verbose: bool, config: RunnableConfig) -> None:
+    """The model call fails."""
     script = [say("", ("now", {})), RuntimeError("ThrottlingException: Too many requests, please wait")]
     calling(script, [now], verbose).invoke({"input": "Go."}, config)
 
 
-@scenario("Two runs in one process, one ReAct, one tool-calling")
+@scenario()
 def two_runs(verbose: bool, config: RunnableConfig) -> None:
+    """Two runs in one process, one ReAct, one tool-calling."""
     react([act("Look.", "search", "x"), answer("One.")], [SEARCH], verbose).invoke({"input": "First."}, config)
     calling([say("", ("now", {})), say("Two.")], [now], verbose, label="b").invoke({"input": "Second."}, config)
 
 
-@scenario("Two runs, the first dies and its handler prints one line of its own, the second is well")
+@scenario()
 def two_runs_first_dies(verbose: bool, config: RunnableConfig) -> None:
+    """Two runs, the first dies and its handler prints one line of its own, the second is well."""
     try:
-        react([act("Ask.", "database", "7")], [text_tool("database", explode)], verbose).invoke({"input": "First."}, config)
+        react([act("Ask.", "database", "7")], [text_tool("database", explode)], verbose).invoke(
+            {"input": "First."}, config
+        )
     except ConnectionError as error:
         print(f"ERROR: {error}")
-    react([act("Look.", "search", "x"), answer("Two.")], [SEARCH], verbose, label="b").invoke({"input": "Second."}, config)
+    react([act("Look.", "search", "x"), answer("Two.")], [SEARCH], verbose, label="b").invoke(
+        {"input": "Second."}, config
+    )
 
 
-@scenario("LangChain 1.x create_agent under set_debug: chains named LangGraph, model, tools", "debug")
+@scenario("debug")
 def create_agent_two_tools(verbose: bool, config: RunnableConfig) -> None:
+    """LangChain 1.x create_agent under set_debug: chains named LangGraph, model, tools."""
     script = [
         say("", ("search", {"query": "shipping"}), tokens=(150, 20)),
         say("And the weather.", ("get_weather", {"city": "Oslo"}), tokens=(180, 22)),
@@ -847,8 +972,9 @@ def create_agent_two_tools(verbose: bool, config: RunnableConfig) -> None:
     agent.invoke({"messages": [{"role": "user", "content": "Shipping?"}]}, config)
 
 
-@scenario("LangChain 1.x create_agent under set_debug: the tool raises", "debug")
+@scenario("debug", raises=(ConnectionError,))
 def create_agent_tool_raises(verbose: bool, config: RunnableConfig) -> None:
+    """LangChain 1.x create_agent under set_debug: the tool raises."""
     database = StructuredTool.from_function(explode, name="database", description="The orders.")
     agent = create_agent(ScriptedChat(script=[say("", ("database", {"text": "order 7"}))]), [database])
     agent.invoke({"messages": [{"role": "user", "content": "Order 7?"}]}, config)
@@ -872,21 +998,42 @@ def as_on_lambda(text: str) -> str:
     return text
 
 
+class Logged(logging.Handler):
+    """Keeps what LangChain logs (it goes to stderr) with its place in the printed text."""
+
+    def __init__(self, printed: io.StringIO) -> None:
+        """Watch the text that grows in ``printed``."""
+        super().__init__(logging.WARNING)
+        self.printed = printed
+        self.records: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record: ``at`` counts the characters printed before it."""
+        at = len(as_on_lambda(self.printed.getvalue()))
+        message = as_on_lambda(record.getMessage())
+        self.records.append({"at": at, "level": record.levelname, "logger": record.name, "message": message})
+
+
 def record(item: Scenario, form: Format) -> dict[str, Any]:
     """Run a scenario in one format; give what was printed and what happened."""
     truth = Truth()
     raised: dict[str, str] | None = None
     printed = io.StringIO()
+    logged = Logged(printed)
+    logging.getLogger().addHandler(logged)
     set_debug(form == "debug")
     try:
         with contextlib.redirect_stdout(printed):
             try:
                 item.run(form == "verbose", {"callbacks": [truth]})
-            except Exception as error:  # as a handler does: print, and let the invocation fail
+            except item.raises as error:  # as a handler does: print, and let the invocation fail
                 traceback.print_exc(file=sys.stdout)
                 raised = failure(error)
     finally:
         set_debug(False)
+        logging.getLogger().removeHandler(logged)
+    if item.raises and not raised:
+        raise ValueError(f"{item.name}: should have raised")
     stdout = as_on_lambda(printed.getvalue())
     packages = ("langchain", "langchain-classic", "langchain-core")
     recording = {
@@ -896,6 +1043,7 @@ def record(item: Scenario, form: Format) -> dict[str, Any]:
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
         "stdout": stdout,
+        "logged": logged.records,
         "truth": {"raised": raised, "callbacks": truth.callbacks},
     }
     if form == "verbose":
