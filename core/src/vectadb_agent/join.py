@@ -1,0 +1,180 @@
+"""Joining: from records, one a printed line, to the blocks that the program printed.
+
+A stream has at most one open block. The parser that opened it is asked first about the next record, then the others in
+order; a record that nobody claims is a block by itself. What a parser calls ``other`` in the middle of its block goes
+to the other parsers, and the block stays open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from vectadb_agent.components import Parser
+from vectadb_agent.records import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vectadb_agent.records import LogRecord, LogStream
+
+MAX_LINES = 2_000
+MAX_BYTES = 1_000_000
+QUIET = 2_000_000
+"""A block that nothing was added to for so long ends, microseconds of stream time (or of wall clock)."""
+HOLD = 60_000_000
+"""Longest time that a record is held for a block to grow, microseconds of wall clock: it holds the checkpoint back."""
+
+Tag = TypeVar("Tag")
+
+
+class Joined(msgspec.Struct, Generic[Tag], gc=False):
+    """A finished block; the index of the parser that claimed it, if one did; and each record's tag."""
+
+    block: Block
+    owner: int | None
+    tags: tuple[Tag, ...]
+
+
+class _Open(msgspec.Struct):
+    owner: int
+    state: Any
+    records: list[LogRecord]
+    lines: list[str]
+    parts: list[str]
+    tags: list[Any]
+    size: int
+    latest: int
+    opened: int
+    touched: int
+
+
+class _Cut(msgspec.Struct, gc=False):
+    text: str
+    kind: str
+    closes: bool
+    state: Any
+    owner: int | None
+
+
+class Joiner(Generic[Tag]):
+    """Joins the records of one partition.
+
+    Every text that goes in comes out in exactly one block, unaltered and in order within its stream. ``tag`` is
+    whatever the caller wants to find beside the record again, once for each piece.
+    """
+
+    def __init__(self, parsers: Sequence[Parser]) -> None:
+        self._cutters = [
+            (index, parser.pieces) for index, parser in enumerate(parsers) if type(parser).pieces is not Parser.pieces
+        ]
+        self._by_index = dict(self._cutters)
+        self._open: dict[LogStream, _Open] = {}
+        self.held_bytes = 0
+        """Size of the text in open blocks, characters."""
+
+    def __len__(self) -> int:
+        """Return the number of open blocks."""
+        return len(self._open)
+
+    def add(self, record: LogRecord, tag: Tag, now: int) -> list[Joined[Tag]]:
+        """Take the next record of its stream; return the blocks that it finishes. ``now``: wall clock, microseconds."""
+        if not self._cutters:
+            return [Joined(Block((record,), (record.message,), ("0",)), None, (tag,))]
+        done: list[Joined[Tag]] = []
+        open_ = self._open.get(record.stream)
+        if open_ is not None and (len(open_.lines) >= MAX_LINES or open_.size + len(record.message) > MAX_BYTES):
+            done.append(self._close(record.stream))
+            open_ = None
+        cuts = self._cut(record.message, open_)
+        if len(cuts) == 1 and cuts[0].owner is None:
+            done.append(Joined(Block((record,), (record.message,), ("0",)), None, (tag,)))
+            return done
+        for number, cut in enumerate(cuts):
+            open_ = self._open.get(record.stream)
+            if cut.kind == "continue" and open_ is not None and open_.owner == cut.owner:
+                self._append(open_, record, cut.text, str(number), tag, now)
+                open_.state = True if cut.state is None else cut.state
+                if cut.closes:
+                    done.append(self._close(record.stream))
+            elif cut.kind == "start" and not cut.closes and cut.owner is not None:
+                if open_ is not None:
+                    done.append(self._close(record.stream))
+                state = True if cut.state is None else cut.state
+                open_ = _Open(cut.owner, state, [], [], [], [], 0, record.timestamp, now, now)
+                self._open[record.stream] = open_
+                self._append(open_, record, cut.text, str(number), tag, now)
+            else:
+                if cut.kind == "start" and open_ is not None:
+                    done.append(self._close(record.stream))
+                done.append(Joined(Block((record,), (cut.text,), (str(number),)), cut.owner, (tag,)))
+        return done
+
+    def read_through(self, time: int) -> list[Joined[Tag]]:
+        """Close the blocks that were quiet before ``time``, up to which the partition has been read (microseconds)."""
+        return self._close_where(stream for stream, open_ in self._open.items() if open_.latest + QUIET <= time)
+
+    def expire(self, now: int, *, quiet: bool) -> list[Joined[Tag]]:
+        """Close the blocks held for too long by the wall clock; with ``quiet`` also those not added to lately."""
+        return self._close_where(
+            stream
+            for stream, open_ in self._open.items()
+            if open_.opened + HOLD <= now or (quiet and open_.touched + QUIET <= now)
+        )
+
+    def flush(self) -> list[Joined[Tag]]:
+        """Close every block as it stands."""
+        return self._close_where(iter(tuple(self._open)))
+
+    def _close_where(self, streams: Iterator[LogStream]) -> list[Joined[Tag]]:
+        return [self._close(stream) for stream in list(streams)]
+
+    def _append(self, open_: _Open, record: LogRecord, text: str, part: str, tag: Tag, now: int) -> None:
+        if open_.records and open_.records[-1] is record:
+            open_.lines[-1] += text
+        else:
+            open_.records.append(record)
+            open_.lines.append(text)
+            open_.parts.append(part)
+            open_.tags.append(tag)
+        open_.size += len(text)
+        self.held_bytes += len(text)
+        open_.latest = max(open_.latest, record.timestamp)
+        open_.touched = now
+
+    def _close(self, stream: LogStream) -> Joined[Tag]:
+        open_ = self._open.pop(stream)
+        self.held_bytes -= open_.size
+        block = Block(tuple(open_.records), tuple(open_.lines), tuple(open_.parts))
+        return Joined(block, open_.owner, tuple(open_.tags))
+
+    def _cut(self, text: str, open_: _Open | None) -> list[_Cut]:
+        if open_ is not None:
+            pieces = self._by_index[open_.owner](text, open_.state)
+            if pieces:
+                return self._resolve(text, pieces, open_.owner, open_.owner)
+        return self._ask(text, None if open_ is None else open_.owner, 0)
+
+    def _ask(self, text: str, asked: int | None, start: int) -> list[_Cut]:
+        """Ask the parsers from position ``start`` on, but not the one already ``asked``, about text without context."""
+        for position in range(start, len(self._cutters)):
+            index, cutter = self._cutters[position]
+            if index == asked:
+                continue
+            pieces = cutter(text, None)
+            if pieces:
+                return self._resolve(text, pieces, index, asked, position + 1)
+        return [_Cut(text, "whole", False, None, None)]
+
+    def _resolve(self, text: str, pieces: Any, owner: int, asked: int | None, start: int = 0) -> list[_Cut]:
+        if sum(len(piece.text) for piece in pieces) != len(text):
+            # A parser that loses text must not: the record stays whole, and is somebody else's.
+            return [_Cut(text, "whole", False, None, None)]
+        cuts: list[_Cut] = []
+        for piece in pieces:
+            if piece.kind == "other":
+                cuts.extend(self._ask(piece.text, asked if asked is not None else owner, start))
+            else:
+                cuts.append(_Cut(piece.text, piece.kind, piece.closes, piece.state, owner))
+        return cuts
