@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from vectadb_agent.records import Block, Event, LogRecord, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
 API_VERSION = 1
@@ -116,9 +116,9 @@ class Batch(msgspec.Struct, kw_only=True):
 
     ``checkpoint``: saved once this batch and all before it in the partition are durable; ``None`` where the source
     cannot resume at this point. ``read_through``: the source has read the partition up to this time (microseconds);
-    blocks that were quiet before it are closed (without it, two seconds of wall clock count). ``forget_before``: the
-    source will not deliver records older than this again, so that the ledger of delivered ids may drop them; a source
-    that never delivers a record twice in one run and resumes exactly leaves it ``None`` and gets no ledger.
+    blocks that were quiet before it are closed (for a partition that never says so, two seconds of wall clock count).
+    ``forget_before``: once this batch is settled the source will not deliver older records again, so that the ledger
+    may drop them.
     An empty batch is legal: it carries a checkpoint or ``read_through``.
     """
 
@@ -136,10 +136,16 @@ class Batch(msgspec.Struct, kw_only=True):
 
 
 class Source(Component):
-    """Delivers records, at least once."""
+    """Delivers records, at least once.
 
-    def read(self, after: Mapping[str, Checkpoint], *, drain: bool = False) -> AsyncIterator[Batch]:
-        """Yield batches for ever, or with ``drain`` until all that is visible now has been read.
+    ``rereads`` says whether a record may be delivered again after it was settled (overlapping reads, a resume that is
+    not exact): the pipeline then keeps a ledger of what was delivered, and passes each record on once.
+    """
+
+    rereads: ClassVar[bool] = True
+
+    def read(self, after: Mapping[str, Checkpoint], *, drain: bool = False) -> AsyncGenerator[Batch, None]:
+        """Yield batches for ever, or with ``drain`` until all that is visible now has been read. An async generator.
 
         ``after`` holds the saved checkpoint of each known partition. Order and checkpoints are per partition. The next
         batch is asked for only when the pipeline has room: a source keeps no more than a page or two in memory. Errors
@@ -179,12 +185,15 @@ class Parser(Component):
 class Result(msgspec.Struct, kw_only=True):
     """What a sink did with a batch of events, by event id. Ids that stand nowhere count as ``delivered``.
 
-    ``refused``: ``(event_id, reason, retryable)`` each.
+    ``refused``: ``(event_id, reason, retryable)`` each. ``overlapping``: ``(event_id, unclaimed)`` for a block of which
+    the sink already holds some records in another block and lacks others: nothing of it was stored; ``unclaimed`` are
+    the positions in ``event.block.records`` that it lacks, which the pipeline then ships by themselves.
     """
 
     duplicate: Sequence[str] = ()
     expired: Sequence[str] = ()
     refused: Sequence[tuple[str, str, bool]] = ()
+    overlapping: Sequence[tuple[str, Sequence[int]]] = ()
 
 
 class SinkConfig(ComponentConfig):

@@ -53,6 +53,7 @@ class State:
         self._directory = directory
         self._turn = threading.Lock()
         self._lock_file: int | None = None
+        self._added: dict[tuple[str, str], int] = {}
         self._db: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
@@ -109,6 +110,7 @@ class State:
                     "INSERT OR IGNORE INTO ledger VALUES (?, ?, ?, ?)",
                     ((pipeline, partition, time_, key) for time_, key in sorted(delivered)),
                 )
+                self._trim(db, pipeline, partition, len(delivered))
             if checkpoint is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?)",
@@ -120,18 +122,21 @@ class State:
                     (pipeline, partition, forget_before),
                 )
 
-    def trim(self, pipeline: str, partition: str, rows: int = LEDGER_ROWS) -> None:
-        """Forget the oldest records of a partition beyond the newest ``rows``."""
-        with self._turn, _transaction(self._open_db) as db:
+    def _trim(self, db: sqlite3.Connection, pipeline: str, partition: str, added: int) -> None:
+        """Now and then, forget the oldest records of a partition beyond the newest :data:`LEDGER_ROWS`."""
+        total = self._added.get((pipeline, partition), 0) + added
+        if total >= LEDGER_ROWS // 4:
+            total = 0
             edge = db.execute(
                 "SELECT time FROM ledger WHERE pipeline = ? AND partition = ? ORDER BY time DESC LIMIT 1 OFFSET ?",
-                (pipeline, partition, rows),
+                (pipeline, partition, LEDGER_ROWS),
             ).fetchone()
             if edge is not None:
                 db.execute(
                     "DELETE FROM ledger WHERE pipeline = ? AND partition = ? AND time <= ?",
                     (pipeline, partition, edge[0]),
                 )
+        self._added[pipeline, partition] = total
 
     def delivered(self, pipeline: str, partition: str, since: int, until: int) -> set[bytes]:
         """Return the keys of delivered records whose time is in ``since``…``until``, both inclusive."""

@@ -1,0 +1,103 @@
+"""Parsing: from a joined block to the events that leave the pipeline, whatever the parsers do."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from vectadb_agent.errors import ParseError
+from vectadb_agent.records import Event, id_maker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vectadb_agent.components import Parser
+    from vectadb_agent.join import Joined
+    from vectadb_agent.records import Block, LogStream
+
+logger = logging.getLogger("vectadb_agent.parsing")
+
+STREAMS = 10_000
+"""Streams whose id maker is kept at hand; beyond that all are made anew."""
+
+
+class Parsing:
+    """The parsers of one pipeline, asked in order.
+
+    ``taken`` counts the blocks that each parser took, by its name; under ``""`` those that none did.
+    """
+
+    def __init__(self, parsers: Sequence[Parser], agent_id: str | None = None, *, pipeline: str = "") -> None:
+        self.taken: dict[str, int] = {}
+        self._parsers = parsers
+        self._agent_id = agent_id
+        self._pipeline = pipeline
+        self._ids: dict[LogStream, Callable[[str, str], str]] = {}
+
+    def events(self, joined: Joined[Any]) -> list[Event]:
+        """Make the block's events, complete with ids, records and text. Never raises for a parser's fault.
+
+        The parser that joined the block is asked first, then the others in order; what none takes becomes a ``log``
+        event. The list is empty where a parser took the block and made nothing of it.
+        """
+        block, owner = joined.block, joined.owner
+        events: list[Event] | None = None
+        taken = ""
+        for index in self._order(owner):
+            parser = self._parsers[index]
+            events = self._ask(parser, block)
+            if events is not None:
+                taken = parser.name
+                break
+        self.taken[taken] = self.taken.get(taken, 0) + 1
+        return self._finish([Event()] if events is None else events, block)
+
+    def id_maker(self, stream: LogStream) -> Callable[[str, str], str]:
+        """Return the function that makes the event ids of a stream."""
+        maker = self._ids.get(stream)
+        if maker is None:
+            if len(self._ids) >= STREAMS:
+                self._ids.clear()
+            maker = self._ids[stream] = id_maker(stream)
+        return maker
+
+    def _order(self, owner: int | None) -> Sequence[int]:
+        count = len(self._parsers)
+        return range(count) if owner is None else (owner, *(index for index in range(count) if index != owner))
+
+    def _ask(self, parser: Parser, block: Block) -> list[Event] | None:
+        try:
+            return parser.parse(block)
+        except ParseError as error:
+            reason = str(error)
+            logger.warning("malformed log text; kept whole as a log event", extra=self._where(parser, block, reason))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            logger.exception("parser failed; the text is kept whole as a log event", extra=self._where(parser, block))
+        return [Event(properties={"vectadb.parser": parser.name, "vectadb.parse_error": reason})]
+
+    def _where(self, parser: Parser, block: Block, error: str | None = None) -> dict[str, Any]:
+        head = block.head
+        where = {
+            "pipeline": self._pipeline,
+            "parser": parser.name,
+            "log_group": head.stream.log_group,
+            "log_stream": head.stream.log_stream,
+            "log_id": head.log_id,
+        }
+        return where if error is None else {**where, "error": error}
+
+    def _finish(self, events: list[Event], block: Block) -> list[Event]:
+        """Fill in what parsers leave to the pipeline."""
+        head, base = block.records[0], block.parts[0]
+        event_id = self.id_maker(head.stream)
+        for number, event in enumerate(events):
+            event.part = base if number == 0 else f"{base}.{number}"
+            event.event_id = event_id(head.log_id, event.part)
+            event.block = block
+            event.raw = block.text if number == 0 else None
+            if event.timestamp is None:
+                event.timestamp = head.timestamp
+            if event.agent_id is None:
+                event.agent_id = self._agent_id
+        return events
