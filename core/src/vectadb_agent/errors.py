@@ -31,6 +31,10 @@ class ConfigError(VectaDBAgentError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class UsageError(VectaDBAgentError):
+    """The command line asks for something that cannot be; the text says what would be right."""
+
+
 class CheckError(VectaDBAgentError):
     """A component cannot work: credentials, permissions, endpoint. The text tells the user what to do.
 

@@ -1,0 +1,140 @@
+"""The command line: ``run``, ``check``, ``plugins``, ``parse``.
+
+Exit codes: 0 done; 1 it cannot work (credentials, endpoint, state directory), or a check failed; 2 the configuration or
+the command line is wrong, and nothing was started; 130 stopped by a second signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vectadb_agent import __version__
+from vectadb_agent.errors import ConfigError, UsageError, VectaDBAgentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CANNOT_WORK, WRONG_USE, SECOND_SIGNAL = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(_COMMANDS[options.command](options))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        count = len(error.problems)
+        print(f"{count} problem{'s' if count != 1 else ''} in the configuration; nothing was started.", file=sys.stderr)
+        return WRONG_USE
+    except UsageError as error:
+        print(f"vectadb-agent {options.command}: {error}", file=sys.stderr)
+        return WRONG_USE
+    except VectaDBAgentError as error:
+        print(f"vectadb-agent {options.command}: {error}", file=sys.stderr)
+        return CANNOT_WORK
+    except BrokenPipeError:
+        # Whoever read our output has left; what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CANNOT_WORK
+    except KeyboardInterrupt:
+        return SECOND_SIGNAL
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vectadb-agent",
+        description="Reads agent logs, parses them into events and ships them to VectaDB.",
+        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong configuration or usage, 130 stopped by a second signal.",
+    )
+    parser.add_argument("--version", action="version", version=f"vectadb-agent {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="read, parse and ship until stopped")
+    _add_config(run)
+    run.add_argument("--drain", action="store_true", help="stop with exit code 0 when all that is visible is delivered")
+    run.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+
+    check = commands.add_parser("check", help="check the configuration, then credentials, permissions and endpoints")
+    _add_config(check)
+
+    plugins = commands.add_parser("plugins", help="list the installed plugins, or show the options of one")
+    plugins.add_argument("show", nargs="?", choices=("show",), help="print the reference of one component or plugin")
+    plugins.add_argument("name", nargs="?", help="with show: a component's or a plugin's name")
+
+    parse = commands.add_parser("parse", help="run sample lines through parsers and print the events, one JSON a line")
+    parse.add_argument("file", nargs="?", type=Path, help="log lines (default: standard input)")
+    _add_config(parse)
+    parse.add_argument("--pipeline", help="whose parsers to use (default: the only one)")
+    parse.add_argument("--parser", action="append", help="use this parser with its defaults, no configuration needed")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", "-c", type=Path, help="configuration file (default: CONFIG_PATH)")
+
+
+def _config_path(options: argparse.Namespace) -> Path:
+    named = options.config or os.environ.get("CONFIG_PATH")
+    if not named:
+        raise UsageError("which configuration? Name the file with --config FILE, or set CONFIG_PATH")
+    return Path(named)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from vectadb_agent import config, logs, runner
+
+    logs.set_up(options.log_level)
+    return runner.run(config.read(_config_path(options)), drain=options.drain)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from vectadb_agent import config, reports, runner
+
+    logging.basicConfig(level=logging.CRITICAL)
+    findings = runner.check(config.read(_config_path(options)))
+    print(reports.findings(findings))
+    return CANNOT_WORK if any(not finding.ok for finding in findings) else 0
+
+
+def _plugins(options: argparse.Namespace) -> int:
+    from vectadb_agent import host, reports
+
+    loaded = host.load()
+    if options.show:
+        if not options.name:
+            raise UsageError("which one? For example: vectadb-agent plugins show cloudwatch")
+        print(reports.reference(loaded, options.name))
+        return 0
+    print(reports.plugins(loaded))
+    return CANNOT_WORK if any(plugin.problems for plugin in loaded.plugins) else 0
+
+
+def _parse(options: argparse.Namespace) -> int:
+    from vectadb_agent import config, reports, sample
+
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    if options.parser:
+        parsers, agent_id = sample.parsers_by_name(options.parser), None
+    else:
+        chosen = sample.choose(config.read(_config_path(options)).pipelines, options.pipeline)
+        parsers, agent_id = chosen.parsers, chosen.agent_id
+    if options.file is None:
+        taken = sample.parse(sys.stdin, parsers, agent_id, print)
+    else:
+        try:
+            with options.file.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+                taken = sample.parse(lines, parsers, agent_id, print)
+        except OSError as error:
+            raise UsageError(f"{options.file} cannot be read: {error.strerror}") from error
+    print(reports.taken(taken), file=sys.stderr)
+    return 0
+
+
+_COMMANDS = {"run": _run, "check": _check, "plugins": _plugins, "parse": _parse}

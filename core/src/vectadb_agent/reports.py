@@ -1,0 +1,121 @@
+"""What the command line prints: tables and reference pages, as text."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from vectadb_agent.errors import UsageError
+from vectadb_agent.host import KINDS, Host, Provided
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vectadb_agent.runner import Finding
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """A table of what each component's check found."""
+    rows = [("", "COMPONENT", "FOUND")]
+    for finding in found:
+        mark = "ok" if finding.ok else "FAIL"
+        for number, line in enumerate(finding.lines):
+            rows.append((mark, finding.component, line) if number == 0 else ("", "", line))
+    failed = sum(not finding.ok for finding in found)
+    verdict = "All is well." if not failed else f"{failed} of {len(found)} cannot work as configured."
+    return f"{table(rows)}\n\n{verdict}"
+
+
+def plugins(host: Host) -> str:
+    """A table of the installed plugins, what each adds, and what is wrong with those that failed."""
+    rows = [("PLUGIN", "DISTRIBUTION", "VERSION", "ADDS")]
+    for plugin in host.plugins:
+        adds = "; ".join(f"{kind}s: {', '.join(names)}" for kind, names in plugin.components.items())
+        rows.append((plugin.name, plugin.distribution, plugin.version, adds or "nothing"))
+    lines = [table(rows)]
+    if not host.plugins:
+        lines = ["No plugin is installed. Try: pip install vectadb-agent-{cloudwatch,parsers,sinks}"]
+    lines += [f"PROBLEM {plugin}: {problem}" for plugin in host.plugins for problem in plugin.problems]
+    lines.append("\n`vectadb-agent plugins show NAME` prints the options of a component, e.g. `show cloudwatch`.")
+    return "\n".join(lines)
+
+
+def reference(host: Host, name: str) -> str:
+    """The reference of a component, or of all components of a plugin.
+
+    Raises:
+        UsageError: nothing of that name is installed.
+    """
+    pages = [
+        _page(kind, known, provided)
+        for kind in KINDS
+        for known, provided in sorted(host.components[kind].items())
+        if name in (known, provided.plugin)
+    ]
+    if not pages:
+        known_names = sorted({known for kind in KINDS for known in host.components[kind]})
+        raise UsageError(f"nothing called {name!r} is installed (installed: {', '.join(known_names) or 'nothing'})")
+    return "\n\n".join(pages)
+
+
+def _page(kind: str, name: str, provided: Provided) -> str:
+    component = provided.component
+    lines = [f"{name} ({kind}, from {provided.distribution})"]
+    about = (component.__doc__ or "").strip()
+    if about:
+        lines += ["", textwrap.indent(textwrap.dedent("    " + about), "  ")]
+    lines += ["", "  Options:"]
+    schema = component.Config.model_json_schema()
+    for option, described in component.Config.model_fields.items():
+        if option == "type":
+            continue
+        default = (
+            "required"
+            if described.is_required()
+            else f"default: {_shown(described.get_default(call_default_factory=True))}"
+        )
+        lines.append(f"    {option}  ({_type(schema['properties'][option], schema)}; {default})")
+        if described.description:
+            lines.append(
+                textwrap.fill(
+                    " ".join(described.description.split()), 110, initial_indent=" " * 8, subsequent_indent=" " * 8
+                )
+            )
+    return "\n".join(lines)
+
+
+def _type(schema: dict[str, Any], root: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return _type(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in schema:
+        return " or ".join(_type(option, root) for option in schema["anyOf"] if option.get("type") != "null")
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items', {}), root)}"
+    if schema.get("type") == "object" and "properties" in schema:
+        return "{" + ", ".join(schema["properties"]) + "}"
+    return str(schema.get("const", schema.get("type", "any")))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "none" if value is None else repr(value) if value == "" else str(value)
+
+
+def taken(counts: dict[str, int]) -> str:
+    """How many records each parser took."""
+    total = sum(counts.values())
+    rows = [("PARSER", "RECORDS")]
+    rows += [(name or "(none: kept as log events)", str(count)) for name, count in sorted(counts.items(), reverse=True)]
+    return f"{table([*rows, ('total', str(total))])}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, two spaces apart; the last one runs as long as it likes."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    )

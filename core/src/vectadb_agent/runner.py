@@ -1,0 +1,154 @@
+"""Runs and checks a configuration: opens its components, runs its pipelines, and ends them in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from vectadb_agent.errors import CheckError
+from vectadb_agent.pipeline import Pipeline
+from vectadb_agent.state import State
+
+if TYPE_CHECKING:
+    from vectadb_agent.components import Component
+    from vectadb_agent.config import Configuration
+
+logger = logging.getLogger("vectadb_agent.runner")
+
+CHECK_TIMEOUT = 30.0
+"""Seconds that one component's check may take."""
+REPORT_EVERY = 60.0
+"""Seconds between two lines that say how far the pipelines are."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the check of one component found: lines that say so, or the reason why it cannot work."""
+
+    component: str
+    ok: bool
+    lines: list[str]
+
+
+def run(configuration: Configuration, *, drain: bool = False) -> int:
+    """Run the pipelines until a signal, or with ``drain`` until they have caught up. Returns 0.
+
+    SIGINT or SIGTERM ends them in order: reading stops, what was read is delivered, checkpoints are saved. A second
+    signal ends the process at once, with exit code 130.
+
+    Raises:
+        StateError: the state directory cannot be used.
+        CheckError: a source cannot work at all.
+    """
+    with State(configuration.agent.state_dir) as state:
+        return anyio.run(_run, configuration, state, drain)
+
+
+async def _run(configuration: Configuration, state: State, drain: bool) -> int:
+    stop = anyio.Event()
+    failures: list[CheckError] = []
+    async with contextlib.AsyncExitStack() as stack:
+        for sink in configuration.sinks.values():
+            await stack.enter_async_context(sink)
+        pipelines = []
+        for settings in configuration.pipelines:
+            await stack.enter_async_context(settings.source)
+            for parser in settings.parsers:
+                await stack.enter_async_context(parser)
+            pipelines.append(Pipeline(settings, configuration.sinks, state))
+
+        async def run_one(pipeline: Pipeline) -> None:
+            try:
+                await pipeline.run(stop, drain=drain, shutdown_timeout=configuration.agent.shutdown_timeout)
+            except CheckError as error:
+                logger.error("pipeline cannot work; stopping", extra={"pipeline": pipeline.name, "error": str(error)})  # noqa: TRY400 - the text is meant for the user, the traceback is not
+                failures.append(error)
+                stop.set()
+            _report(pipeline, "pipeline ended")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(_watch_signals, stop)
+            group.start_soon(_report_now_and_then, pipelines)
+            logger.info("started", extra={"pipelines": [pipeline.name for pipeline in pipelines]})
+            async with anyio.create_task_group() as running:
+                for pipeline in pipelines:
+                    running.start_soon(run_one, pipeline)
+            group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    return 0
+
+
+async def _watch_signals(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.is_set():
+                logger.warning("second signal: ending at once; what was not delivered is read again by the next run")
+                logging.shutdown()
+                os._exit(130)
+            logger.info("stopping: delivering what was read", extra={"signal": signal.Signals(number).name})
+            stop.set()
+
+
+async def _report_now_and_then(pipelines: list[Pipeline]) -> None:
+    while True:
+        await anyio.sleep(REPORT_EVERY)
+        for pipeline in pipelines:
+            _report(pipeline, "progress")
+
+
+def _report(pipeline: Pipeline, message: str) -> None:
+    counts = pipeline.counts
+    logger.info(
+        message,
+        extra={
+            "pipeline": pipeline.name,
+            "read": counts.read,
+            "delivered": counts.delivered,
+            "duplicate": counts.duplicate,
+            "filtered": counts.filtered,
+            "quarantined": counts.quarantined,
+            "expired": counts.expired,
+            "in_flight": counts.in_flight,
+        },
+    )
+
+
+def check(configuration: Configuration) -> list[Finding]:
+    """Check every component of a configuration; change nothing."""
+    return anyio.run(_check, configuration)
+
+
+async def _check(configuration: Configuration) -> list[Finding]:
+    components: dict[str, Component] = {}
+    for pipeline in configuration.pipelines:
+        components[f"pipelines.{pipeline.name}.source ({pipeline.source.name})"] = pipeline.source
+        for index, parser in enumerate(pipeline.parsers):
+            components[f"pipelines.{pipeline.name}.parsers[{index}] ({parser.name})"] = parser
+    for name, sink in configuration.sinks.items():
+        components[f"sinks.{name} ({sink.name})"] = sink
+    findings: dict[str, Finding] = {}
+    async with anyio.create_task_group() as group:
+        for name, component in components.items():
+            group.start_soon(_check_one, name, component, findings)
+    return [findings[name] for name in components]
+
+
+async def _check_one(name: str, component: Component, findings: dict[str, Finding]) -> None:
+    try:
+        with anyio.fail_after(CHECK_TIMEOUT):
+            async with component:
+                findings[name] = Finding(name, True, await component.check() or ["ok"])
+    except CheckError as error:
+        findings[name] = Finding(name, False, str(error).splitlines())
+    except TimeoutError:
+        findings[name] = Finding(name, False, [f"no answer within {CHECK_TIMEOUT:g} s: is the endpoint reachable?"])
+    except Exception as error:
+        logger.debug("check failed", exc_info=True)
+        findings[name] = Finding(name, False, [f"failed: {type(error).__name__}: {error}"])
