@@ -266,7 +266,9 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         what = f": {described.description}" if described is not None and described.description else ""
         return f"is required{what}"
     if kind == "extra_forbidden":
-        known = [name for name in model.model_fields if not name.startswith("_")]
+        if len(detail["loc"]) > 1:
+            return "unknown option"
+        known = list(model.model_fields)
         return f"unknown option (known: {', '.join(known)}).{_did_you_mean(str(detail['loc'][-1]), known)}"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if kind != "value_error" else message

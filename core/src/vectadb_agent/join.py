@@ -15,7 +15,7 @@ from vectadb_agent.components import Parser
 from vectadb_agent.records import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vectadb_agent.records import LogRecord, LogStream
 
@@ -62,10 +62,12 @@ class Joiner(Generic[Tag]):
     """Joins the records of one partition.
 
     Every text that goes in comes out in exactly one block, unaltered and in order within its stream. ``tag`` is
-    whatever the caller wants to find beside the record again, once for each piece.
+    whatever the caller wants to find beside the record again; ``taken(tag)`` is called once for each piece of it, as
+    soon as that is known.
     """
 
-    def __init__(self, parsers: Sequence[Parser]) -> None:
+    def __init__(self, parsers: Sequence[Parser], taken: Callable[[Tag], None] = lambda tag: None) -> None:
+        self._taken = taken
         self._cutters = [
             (index, parser.pieces) for index, parser in enumerate(parsers) if type(parser).pieces is not Parser.pieces
         ]
@@ -81,7 +83,7 @@ class Joiner(Generic[Tag]):
     def add(self, record: LogRecord, tag: Tag, now: int) -> list[Joined[Tag]]:
         """Take the next record of its stream; return the blocks that it finishes. ``now``: wall clock, microseconds."""
         if not self._cutters:
-            return [Joined(Block((record,), (record.message,), ("0",)), None, (tag,))]
+            return [self._whole(record, record.message, "0", tag, None)]
         done: list[Joined[Tag]] = []
         open_ = self._open.get(record.stream)
         if open_ is not None and (len(open_.lines) >= MAX_LINES or open_.size + len(record.message) > MAX_BYTES):
@@ -89,7 +91,7 @@ class Joiner(Generic[Tag]):
             open_ = None
         cuts = self._cut(record.message, open_)
         if len(cuts) == 1 and cuts[0].owner is None:
-            done.append(Joined(Block((record,), (record.message,), ("0",)), None, (tag,)))
+            done.append(self._whole(record, record.message, "0", tag, None))
             return done
         for number, cut in enumerate(cuts):
             open_ = self._open.get(record.stream)
@@ -108,7 +110,7 @@ class Joiner(Generic[Tag]):
             else:
                 if cut.kind == "start" and open_ is not None:
                     done.append(self._close(record.stream))
-                done.append(Joined(Block((record,), (cut.text,), (str(number),)), cut.owner, (tag,)))
+                done.append(self._whole(record, cut.text, str(number), tag, cut.owner))
         return done
 
     def read_through(self, time: int) -> list[Joined[Tag]]:
@@ -130,6 +132,10 @@ class Joiner(Generic[Tag]):
     def _close_where(self, streams: Iterator[LogStream]) -> list[Joined[Tag]]:
         return [self._close(stream) for stream in list(streams)]
 
+    def _whole(self, record: LogRecord, text: str, part: str, tag: Tag, owner: int | None) -> Joined[Tag]:
+        self._taken(tag)
+        return Joined(Block((record,), (text,), (part,)), owner, (tag,))
+
     def _append(self, open_: _Open, record: LogRecord, text: str, part: str, tag: Tag, now: int) -> None:
         if open_.records and open_.records[-1] is record:
             open_.lines[-1] += text
@@ -138,6 +144,7 @@ class Joiner(Generic[Tag]):
             open_.lines.append(text)
             open_.parts.append(part)
             open_.tags.append(tag)
+            self._taken(tag)
         open_.size += len(text)
         self.held_bytes += len(text)
         open_.latest = max(open_.latest, record.timestamp)

@@ -258,7 +258,7 @@ class Pipeline:
             self._advance(partition)
 
     async def _new_partition(self, name: str) -> _Partition:
-        partition = _Partition(name, Joiner(self._settings.parsers))
+        partition = _Partition(name, Joiner(self._settings.parsers, _await_piece))
         if self._settings.source.rereads:
             partition.ledger_end = await anyio.to_thread.run_sync(self._state.ledger_end, self.name, name)
         self._partitions[name] = partition
@@ -272,8 +272,13 @@ class Pipeline:
                 # What fills the budget is blocks waiting for more lines, which cannot come while nobody reads.
                 for partition in self._partitions.values():
                     self._emit(partition.joiner.flush())
+            # While nobody reads no batch fills by itself.
+            for outlet in self._outlets:
+                outlet.rush()
             self._changed = anyio.Event()
             await self._changed.wait()
+        for outlet in self._outlets:
+            outlet.hurry = False
 
     async def _fresh(self, partition: _Partition, page: _Page) -> list[tuple[LogRecord, bytes | None]]:
         """Leave out the records that are in flight or were delivered before; they count as duplicates."""
@@ -307,8 +312,6 @@ class Pipeline:
 
     def _emit(self, finished: Sequence[Joined[_Ticket]]) -> None:
         for joined in finished:
-            for ticket in joined.tags:
-                ticket.page.pending += 1
             events = self._parsing.events(joined)
             if events:
                 size = sum(len(line) for line in joined.block.lines)
@@ -345,9 +348,11 @@ class Pipeline:
         """Ship the records that a sink lacks by themselves; the block's others it holds already."""
         block, tags = shipment.joined.block, shipment.joined.tags
         singles = [Joined(_part_of(block, at), None, (tags[at],)) for at in range(len(block.records))]
-        self._emit([single for at, single in enumerate(singles) if at in unclaimed])
         for at, single in enumerate(singles):
-            self._settle(single, "handed on" if at in unclaimed else "duplicate")
+            if at in unclaimed:
+                self._emit([single])
+            else:
+                self._settle(single, "duplicate")
 
     def _settle(self, joined: Joined[_Ticket], fate: str) -> None:
         """Note the fate of a block's records: count each once, by its first piece, and free what they held."""
@@ -358,8 +363,6 @@ class Pipeline:
             page = ticket.page
             page.pending -= 1
             touched.add(page.partition.name)
-            if fate == "handed on":
-                continue
             self._bytes -= len(line)
             if part == "0":
                 setattr(counts, fate, getattr(counts, fate) + 1)
@@ -472,6 +475,10 @@ def _ignore(parcel: Parcel, fate: Fate) -> None:
 
 def _ignore_overlap(overlap: Overlap) -> None:
     """Ship nothing anew: checkpoints do not wait for this sink."""
+
+
+def _await_piece(ticket: _Ticket) -> None:
+    ticket.page.pending += 1
 
 
 async def _cancel_after(stop: anyio.Event, grace: float | None, scope: anyio.CancelScope) -> None:
