@@ -30,7 +30,9 @@ def plugins(host: Host) -> str:
     """A table of the installed plugins, what each adds, and what is wrong with those that failed."""
     rows = [("PLUGIN", "DISTRIBUTION", "VERSION", "ADDS")]
     for plugin in host.plugins:
-        adds = "; ".join(f"{kind}s: {', '.join(names)}" for kind, names in plugin.components.items())
+        adds = "; ".join(
+            f"{kind}s: {', '.join(plugin.components[kind])}" for kind in KINDS if kind in plugin.components
+        )
         rows.append((plugin.name, plugin.distribution, plugin.version, adds or "nothing"))
     lines = [table(rows)]
     if not host.plugins:

@@ -16,6 +16,8 @@ from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.state import State
 
 if TYPE_CHECKING:
+    from anyio.abc import TaskStatus
+
     from vectadb_agent.components import Component
     from vectadb_agent.config import Configuration
 
@@ -73,7 +75,7 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
             _report(pipeline, "pipeline ended")
 
         async with anyio.create_task_group() as group:
-            group.start_soon(_watch_signals, stop)
+            await group.start(_watch_signals, stop)
             group.start_soon(_report_now_and_then, pipelines)
             logger.info("started", extra={"pipelines": [pipeline.name for pipeline in pipelines]})
             async with anyio.create_task_group() as running:
@@ -85,8 +87,9 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
     return 0
 
 
-async def _watch_signals(stop: anyio.Event) -> None:
+async def _watch_signals(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             if stop.is_set():
                 logger.warning("second signal: ending at once; what was not delivered is read again by the next run")

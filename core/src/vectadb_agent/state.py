@@ -64,7 +64,11 @@ class State:
             raise StateError(
                 f"agent.state_dir {self._directory}: {error.strerror}. Name a directory that this user may write to."
             ) from error
-        self._db = _open(self._directory / "state.db")
+        try:
+            self._db = _open(self._directory / "state.db")
+        except StateError:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
