@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from vectadb_server.model import Basis, Event, SpanStatus, Trace
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -86,3 +88,132 @@ class SearchIndex(Protocol):
 
 class SearchUnavailable(Exception):
     """The search engine does not answer now. The record is unharmed."""
+
+
+# ---- the record ----------------------------------------------------------------------------------------------------
+
+
+class Cursor(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of a newest-first list ended: the next one begins right after ``(us, id)``."""
+
+    us: int
+    id: str
+
+
+class EventFilter(msgspec.Struct, kw_only=True, frozen=True):
+    """All that are given must hold. ``since`` is inclusive, ``until`` exclusive, microseconds of event time."""
+
+    trace: str | None = None
+    session_id: str | None = None
+    agent_id: str | None = None
+    event_type: str | None = None
+    log_group: str | None = None
+    log_stream: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
+    """All that are given must hold; ``since`` and ``until`` are about the trace's start.
+
+    Traces that are only a quarter of an hour of a stream (basis ``time_window``) are left out unless ``basis`` asks
+    for them.
+    """
+
+    status: SpanStatus | None = None
+    agent_id: str | None = None
+    session_id: str | None = None
+    basis: Basis | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+class DigestHour(msgspec.Struct):
+    """The records of one log group whose time is in one hour.
+
+    ``hour``: its start, microseconds. ``digest``: the sum, modulo 2**128, of :func:`~vectadb_server.ids.record_hash`.
+    """
+
+    log_group: str
+    hour: int
+    count: int
+    digest: int
+
+
+class StatsBucket(msgspec.Struct):
+    """What happened from ``start`` on, for the length of one bucket (microseconds).
+
+    ``types`` counts events by ``event_type``; ``errors`` those of the type ``error``. The rest is over the traces that
+    started in the bucket: ``failed`` ended in an error; ``durations`` are theirs, microseconds, ascending.
+    """
+
+    start: int
+    events: int
+    types: dict[str, int]
+    errors: int
+    traces: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    durations: list[int]
+
+
+class RecordReader(Protocol):
+    """What the routes ask of the record. Every method may raise :class:`StoreUnavailable`."""
+
+    async def event(self, event_id: str) -> Event | None:
+        """Return the event of this id; for the id of a record inside a block, the block's event."""
+        ...
+
+    async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:
+        """Return the events given as ``(day, event_id)``, as a search hit names them; those not held are left out.
+
+        They come in the order asked for.
+        """
+        ...
+
+    async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
+        """Return the newest events first, those of one time by ascending id, at most ``limit``.
+
+        The next page starts after ``Cursor(last.timestamp, last.event_id)``.
+        """
+        ...
+
+    async def trace(self, trace_id: str) -> Trace | None:
+        """Return the summary of the trace: at most a few seconds behind its events."""
+        ...
+
+    async def trace_events(self, trace_id: str) -> list[Event]:
+        """Return all events of the trace, by time then id."""
+        ...
+
+    async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
+        """Return the summaries, newest start first, ties by id; the next page is after ``Cursor(start, trace_id)``."""
+        ...
+
+    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
+        """Return counts and digests of whole hours, by group and hour; ``None`` for all groups.
+
+        ``since`` and ``until`` are record times, microseconds; hours that begin in ``[since, until)`` are returned.
+        """
+        ...
+
+    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
+        """Return one bucket for each ``bucket`` microseconds of ``[since, until)``, empty ones included, in order."""
+        ...
+
+    async def days(self) -> list[str]:
+        """Return the UTC days (``YYYY-MM-DD``) of which something is held, ascending."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the engine answers.
+
+        Raises:
+            StoreUnavailable: it does not; the text says why.
+        """
+        ...
+
+
+class StoreUnavailable(Exception):
+    """The record store does not answer now, or cannot be opened; the text says what to do."""

@@ -1,0 +1,144 @@
+"""What a model's reply tells an agent to do: call a tool, or finish. The grammars of LangChain's own output parsers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import re2
+
+from vectadb_agent_parsers import literals
+
+_INVOKING = "\nInvoking: `"
+_FINAL = "Final Answer:"
+#: LangChain's own expressions; RE2 runs them in linear time.
+_ACTION = re2.compile(r"(?s)Action\s*\d*\s*:[\s]*(.*?)[\s]*Action\s*\d*\s*Input\s*\d*\s*:[\s]*(.*)")
+_FENCE = re2.compile(r"(?s)```(?:json\s+)?(\W.*?)```")
+#: How LangChain begins the text of a reply that it could not parse.
+_UNPARSED = ("Parsing LLM output produced both a final answer", "Could not parse LLM output: ")
+
+
+class Reply(msgspec.Struct):
+    """A model's reply, taken apart. Either ``tool`` and ``arguments``, or ``answer``, or neither (a bare thought)."""
+
+    thought: str = ""
+    tool: str | None = None
+    arguments: Any = None
+    answer: str | None = None
+
+
+def read_reply(text: str) -> Reply:
+    """Take a reply apart: tool-calling (``Invoking: …``), ReAct, or structured chat (a JSON blob in a fence)."""
+    if text.startswith(_UNPARSED):
+        return Reply(thought=text.strip())
+    return _invoking(text) or _react(text) or _blob(text) or Reply(thought=_thought(text))
+
+
+def read_finish(text: str) -> Reply:
+    """Take apart a reply of which it is known that the agent finished with it: what has no marker is all answer."""
+    if _FINAL in text:
+        thought, _, answer = text.rpartition(_FINAL)
+        return Reply(thought=_thought(thought), answer=answer.strip())
+    blob = _blob(text)
+    if blob is not None and blob.answer is not None:
+        return blob
+    return Reply(answer=plain_content(text))
+
+
+def plain_content(text: str) -> str:
+    """Return the text of a message's content where it is a ``repr`` of content blocks, else ``text`` as it is."""
+    if not text.startswith("[{'"):
+        return text
+    try:
+        blocks = literals.read(text)
+    except literals.NotALiteral:
+        return text
+    return content_text(blocks) if type(blocks) is list else text
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a message's content: a text, or a list of texts and content blocks."""
+    if type(content) is str:
+        return content
+    texts: list[str] = []
+    for block in content if type(content) is list else ():
+        value = block.get("text") if type(block) is dict else block
+        if type(value) is str:
+            texts.append(value)
+    return "".join(texts)
+
+
+def literal_or_text(text: str) -> Any:
+    """Return the dict whose Python ``repr`` is ``text``, or ``text`` itself.
+
+    JSON is no ``repr``, though it often could be one: it is a text argument, and stays as the tool got it.
+    """
+    if not text.startswith("{'") and text != "{}":
+        return text
+    try:
+        return literals.read(text)
+    except literals.NotALiteral:
+        return text
+
+
+def _invoking(text: str) -> Reply | None:
+    if not text.startswith(_INVOKING):
+        return None
+    name, found, rest = text[len(_INVOKING) :].partition("` with `")
+    if not found:
+        return None
+    responded = -1
+    if rest.startswith("{") and rest.partition("\n")[0].endswith("`"):
+        # A repr has no newline of its own, but may hold backticks.
+        printed, _, after = rest.partition("\n")
+        printed = printed[:-1]
+        responded = 0 if after.startswith("responded: ") else -1
+    else:
+        # A lone text argument is printed raw. It ends at the last backtick, or before the reply's own text.
+        responded = rest.find("`\nresponded: ")
+        printed = rest[:responded] if responded >= 0 else rest.rstrip("\n").removesuffix("`")
+        after = rest[responded + 2 :]
+    thought = plain_content(after.removeprefix("responded: ").strip()) if responded >= 0 else ""
+    return Reply(thought=thought, tool=name, arguments=literal_or_text(printed))
+
+
+def _react(text: str) -> Reply | None:
+    if "Input" not in text or _FINAL in text:
+        return None
+    found = _ACTION.search(_clean(text))
+    if found is None:
+        return None
+    # The very steps of ReActSingleInputOutputParser: this is what the tool gets.
+    arguments = found[2].strip(" ").strip('"')
+    return Reply(thought=_thought(text[: found.start()]), tool=found[1].strip(), arguments=arguments)
+
+
+def _blob(text: str) -> Reply | None:
+    if "```" not in text or '"action"' not in text:
+        return None
+    found = _FENCE.search(_clean(text))
+    if found is None:
+        return None
+    try:
+        action = msgspec.json.decode(found[1])
+    except (ValueError, RecursionError):
+        return None
+    if type(action) is list and action:
+        action = action[0]
+    if type(action) is not dict or type(action.get("action")) is not str:
+        return None
+    thought = _thought(text[: found.start()].rstrip().removesuffix("Action:"))
+    given = action.get("action_input", {})
+    if action["action"] == "Final Answer":
+        answer = given if type(given) is str else msgspec.json.encode(given).decode()
+        return Reply(thought=thought, answer=answer)
+    return Reply(thought=thought, tool=action["action"], arguments=given)
+
+
+def _clean(text: str) -> str:
+    """Lone surrogates replaced one for one: RE2 reads UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _thought(text: str) -> str:
+    return text.strip().removeprefix("Thought:").strip()

@@ -1,0 +1,181 @@
+"""The langchain parser on output that the recordings lack: without colours, of older versions, cut short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vectadb_agent_parsers import LangChainParser, PythonLoggingParser
+
+PARSER = LangChainParser(LangChainParser.Config(type="langchain"))
+GREEN, BLUE, RESET = "\x1b[32;1m\x1b[1;3m", "\x1b[36;1m\x1b[1;3m", "\x1b[0m"
+
+
+def told(join, *texts, parsers=(PARSER,)):
+    """(type, what it says) of every event, and the texts that nobody took."""
+    words = []
+    for each in join(list(parsers), *texts):
+        owner = parsers[each.owner] if each.owner is not None else None
+        events = (owner or PARSER).parse(each.block)
+        if events is None:
+            words.append(each.block.text)
+            continue
+        for event in events:
+            said = {key: value for key, value in event.properties.items() if key not in ("framework", "path")}
+            words.append((event.event_type, said))
+    return words
+
+
+def call(tool, arguments, **more):
+    return ("tool_call", {**more, "gen_ai.tool.name": tool, "gen_ai.tool.call.arguments": arguments})
+
+
+def result(text, **more):
+    return ("tool_result", {**more, "gen_ai.tool.call.result": text})
+
+
+def lines(text):
+    return text.splitlines(keepends=True)
+
+
+def test_without_colours(join):
+    text = (
+        "\n\n> Entering new AgentExecutor chain...\n"
+        "Thought: look it up\nAction: search\nAction Input: socks\n"
+        "Observation: one\ntwo\n\nThought: I now know\nFinal Answer: 3\nlines\n\n> Finished chain.\n"
+    )
+    assert told(join, *lines(text)) == [
+        "\n",
+        "\n",
+        ("agent_start", {"gen_ai.agent.name": "AgentExecutor", "name": "AgentExecutor"}),
+        ("agent_thought", {"message": "look it up"}),
+        call("search", "socks"),
+        result("one\ntwo\n"),
+        ("agent_thought", {"message": "I now know"}),
+        ("agent_finish", {"message": "3\nlines"}),
+        ("agent_end", {"unnamed": True}),
+    ]
+
+
+def test_tool_calls_without_colours(join):
+    text = "Invoking: `search` with `{'q': None}`\nresponded: let me see\n\nunrelated\n"
+    assert told(join, *lines(text)) == [
+        ("agent_thought", {"message": "let me see"}),
+        call("search", {"q": None}),
+        "\n",
+        "unrelated\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["Action: deploy\n", "> quoted text\n", "Action items\n", "[tool/x] y\n", "\x1b[32mok\x1b[0m\n"]
+)
+def test_lookalikes_are_left_to_others(join, text):
+    assert told(join, text, "next\n") == [text, "next\n"]
+
+
+def test_a_result_with_colours_that_are_never_reset(join):
+    text = (
+        f"{BLUE}a \x1b[31mred{RESET}{GREEN} t\nAction: x\nAction Input: y{RESET}"
+        f"{BLUE}b{RESET}plain{RESET}{GREEN} u{RESET}\n"
+    )
+    assert told(join, *lines(text)) == [
+        result("a \x1b[31mred"),
+        ("agent_thought", {"message": "t"}),
+        call("x", "y"),
+        result(f"b{RESET}plain"),
+        ("agent_thought", {"message": "u"}),
+    ]
+
+
+def test_an_unreadable_step_in_an_agent_that_labels_its_observations(join):
+    text = (
+        f"{GREEN} go\nAction: browser\nAction Input: x{RESET}\n"
+        "Observation: browser is not a valid tool, try one of [search].\n"
+        f"Thought:{GREEN}no{RESET}\n\n\x1b[1m> Finished chain.{RESET}\n"
+    )
+    words = told(join, *lines(text))
+    assert words[1] == call("browser", "x")
+    assert words[2][1]["gen_ai.tool.call.result"] == "browser is not a valid tool, try one of [search]."
+    assert words[2][1]["error.type"] == "InvalidTool"
+    assert words[3:] == [("agent_finish", {"message": "no"}), ("agent_end", {"unnamed": True})]
+
+
+def test_what_a_tool_prints_is_not_its_result(join):
+    action = f"{GREEN} go\nAction: search\nAction Input: x{RESET}"
+    text = f"{action}asking\nstill asking\n{BLUE}found{RESET}{GREEN} done{RESET}\n"
+    assert told(join, *lines(text))[1:5] == [call("search", "x"), "asking\n", "still asking\n", result("found")]
+
+
+def test_a_traceback_behind_an_action(join):
+    logging_ = PythonLoggingParser(PythonLoggingParser.Config(type="python_logging"))
+    text = f'{GREEN} go\nAction: s\nAction Input: x{RESET}Traceback (most recent call last):\n  File "a"\nKeyError: 1\n'
+    words = told(join, *lines(text), parsers=(PARSER, logging_))
+    assert [word[0] for word in words] == ["agent_thought", "tool_call", "error"]
+    assert words[2][1]["error.type"] == "KeyError"
+
+
+def test_a_block_that_is_cut_short_says_what_it_has(join):
+    assert told(join, f"{GREEN} go\n", "Action: search\n", "Action Input: so")[1] == call("search", "so")
+    assert told(join, f"{BLUE}one\n", "two") == [result("one\ntwo")]
+
+
+def test_debug_output_of_older_versions(join):
+    """Crumbs with numbers, no colours, and the start of a tool that repeats what the model's reply has told."""
+    reply = {
+        "generations": [[{"text": "", "message": {"kwargs": {"content": "", "tool_calls": [
+            {"name": "search", "args": {"q": "x"}, "id": "c1"}, {"name": "note", "args": {"__arg1": "y"}, "id": "c2"},
+        ]}}}]],
+        "llm_output": {"token_usage": {"prompt_tokens": 7, "completion_tokens": 2}, "model_name": "gpt"},
+    }  # fmt: skip
+    text = (
+        "[chain/start] [1:chain:AgentExecutor] Entering Chain run with input:\n{}\n"
+        "[llm/end] [1:chain:AgentExecutor > 2:llm:ChatOpenAI] [1.20s] Exiting LLM run with output:\n"
+        + json.dumps(reply, indent=2)
+        + "\n[tool/start] [1:chain:AgentExecutor > 3:tool:search] Entering Tool run with input:\n\"{'q': 'x'}\"\n"
+        "printed by the tool\n"
+        '[tool/end] [1:chain:AgentExecutor > 3:tool:search] [3ms] Exiting Tool run with output:\n""a", say\n"b""\n'
+        '[tool/start] [1:chain:AgentExecutor > 4:tool:note] Entering Tool run with input:\n"y"\n'
+    )
+    assert told(join, *lines(text)) == [
+        ("agent_start", {"name": "AgentExecutor", "gen_ai.agent.name": "AgentExecutor", "input": {}}),
+        (
+            "llm_end",
+            {
+                "name": "ChatOpenAI",
+                "duration_ms": 1200.0,
+                "gen_ai.request.model": "gpt",
+                "gen_ai.usage.input_tokens": 7,
+                "gen_ai.usage.output_tokens": 2,
+                "gen_ai.output.messages": [
+                    {
+                        "role": "assistant",
+                        "parts": [
+                            {"type": "tool_call", "id": "c1", "name": "search", "arguments": {"q": "x"}},
+                            {"type": "tool_call", "id": "c2", "name": "note", "arguments": {"__arg1": "y"}},
+                        ],
+                    }
+                ],
+            },
+        ),
+        call("search", {"q": "x"}, **{"gen_ai.tool.call.id": "c1"}),
+        ("log", {"name": "search", "gen_ai.tool.name": "search", "gen_ai.tool.call.arguments": {"q": "x"}}),
+        "printed by the tool\n",
+        result('"a", say\n"b"', name="search", duration_ms=3.0, **{"gen_ai.tool.name": "search"}),
+        call("note", "y", name="note"),
+    ]
+
+
+def test_every_event_names_its_framework_and_the_first_has_the_text(block):
+    text = f"{GREEN} go\nAction: search\nAction Input: x{RESET}"
+    events = PARSER.parse(block(text))
+    assert [event.raw for event in events] == [text, None]
+    assert all(event.properties["framework"] == "langchain" for event in events)
+
+
+def test_debug_output_behind_verbose_output(join):
+    """``set_debug`` may be called while the program runs."""
+    head = f"{GREEN}[chain/start]{RESET} \x1b[1m[chain:LLMChain] Entering Chain run with input:\n"
+    words = told(join, f"{GREEN} go{RESET}\n", head, f"{RESET}[inputs]\n")
+    assert words == [("agent_thought", {"message": "go"}), ("chain_start", {"name": "LLMChain"})]

@@ -1,0 +1,390 @@
+"""Which trace an event belongs to: pure functions, first that applies (``ARCHITECTURE.md``, "Which trace").
+
+What an event prints itself (:func:`explicit`) needs nothing else. The other, *weak* events belong to the window of
+their log stream that holds them, and a window is known by its boundaries, which may arrive after the events inside.
+So the use of this module is, for each batch::
+
+    known = Boundaries(await load(needed(events)) + boundaries_of_the_batch)
+    attribute(events, known)                              # then store them, and the boundaries; after that, for those
+    known = Boundaries(await load(needed_around(new)))    # `new`: boundaries that were added or removed, both sides
+    for late in affected(new, known):                     # where weak events may have moved from one trace to another
+        weak = await load_events(candidate_traces(late, agents_of(late.stream_key), known), late)
+        attribute(weak, Boundaries(await load(needed(weak))))
+
+An event's trace is a function of the **set** of boundaries, whatever the order they came in:
+
+- *Invocations* do not nest: the nearest boundary at or before the event decides. It is in the set or it is not.
+- *Runs* nest, and their ends do not say which start they close, so an end closes the most recent one that is open.
+  A start is open for :data:`RUN_CAP` at most. Whether a start ``s`` is still open at a later position ``e`` is then
+  decided by the boundaries between ``s`` and ``e`` alone: ends in there close starts in there first, these being
+  more recent than ``s``; the first end that finds none of them open closes ``s``, whatever lies below ``s`` on the
+  stack. So matching inside ``[t - RUN_CAP, t]`` does not depend on anything older, an end without a start in there can
+  only close a start that no longer counts, and loading that range is enough. (Matching ends to starts by *name* would
+  break this: an end whose start is older would close what is inside the range, or not.)
+
+Positions in a stream are those of :attr:`Event.order`, so that windows go by the record's time, not the application's;
+the quarter hours of the last resort do too.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from bisect import bisect_left
+from collections import defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from vectadb_server import ids
+from vectadb_server.model import END_OF, START_OF, Basis, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Window = Literal["invocation", "run"]
+Position = tuple[int, int, str, str, str]
+
+_MINUTE = 60_000_000
+#: A Lambda invocation lasts at most so long.
+INVOCATION_CAP = 15 * _MINUTE
+#: A run whose end is missing is given up after so long.
+RUN_CAP = 60 * _MINUTE
+#: The last resort's windows.
+QUARTER = 15 * _MINUTE
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+
+
+class Boundary(msgspec.Struct, kw_only=True, frozen=True):
+    """One end of a window in a log stream: an event that starts or ends an invocation or a run.
+
+    ``order`` is the event's :attr:`Event.order`; its first item is the record's time, microseconds. ``trace`` is the
+    trace that a start gives to the weak events in its window; an end has none. ``name`` and ``request_id`` are for
+    people to read.
+    """
+
+    stream_key: str
+    order: tuple[int, int, str, str]
+    kind: Window
+    start: bool
+    event_id: str
+    trace: str = ""
+    name: str = ""
+    request_id: str | None = None
+
+    @property
+    def position(self) -> Position:
+        """Sort key within the stream, unique."""
+        return (*self.order, self.event_id)
+
+
+class Need(msgspec.Struct, kw_only=True, frozen=True):
+    """Boundaries to load: those of the stream and kind with ``from_us <= order[0] <= to_us``, both inclusive.
+
+    ``before``: and the last one before ``from_us``. ``after``: and the first one after ``to_us``.
+    """
+
+    stream_key: str
+    kind: Window
+    from_us: int
+    to_us: int
+    before: bool = False
+    after: bool = False
+
+
+class Affected(msgspec.Struct, kw_only=True, frozen=True):
+    """Where in a stream weak events may have changed their trace: record time, microseconds, both inclusive."""
+
+    stream_key: str
+    kind: Window
+    from_us: int
+    to_us: int
+
+
+class _Line(msgspec.Struct):
+    """The boundaries of one kind in one stream, by position.
+
+    ``top[i]`` is the index of the innermost start that is open after boundary ``i``, and ``below[i]``, of a start, that
+    of the one that was open before it; -1 where there is none. Starts too old to count stay in, at the bottom.
+    """
+
+    positions: list[Position] = []
+    boundaries: list[Boundary] = []
+    top: list[int] = []
+    below: list[int] = []
+
+    def add(self, boundary: Boundary) -> None:
+        before = self.top[-1] if self.top else -1
+        self.below.append(before)
+        if boundary.start:
+            self.top.append(len(self.top))
+        else:
+            self.top.append(self.below[before] if before >= 0 else -1)
+        self.positions.append(boundary.position)
+        self.boundaries.append(boundary)
+
+
+class Boundaries:
+    """A set of boundaries, of any number of streams. Equal ones count once.
+
+    For :func:`attribute` it is to hold boundaries as they stand; where some were removed or changed, the look around
+    (:func:`affected`, :func:`candidate_traces`) takes them from before and from after, together.
+    """
+
+    def __init__(self, boundaries: Iterable[Boundary] = ()) -> None:
+        self._lines: dict[tuple[str, Window], _Line] = defaultdict(_Line)
+        for boundary in sorted(set(boundaries), key=lambda boundary: boundary.position):
+            self._lines[boundary.stream_key, boundary.kind].add(boundary)
+
+    def between(self, stream_key: str, kind: Window, from_us: int, to_us: int) -> Sequence[Boundary]:
+        """Those of ``from_us <= order[0] <= to_us``, in order."""
+        line = self._lines.get((stream_key, kind), _NONE)
+        return line.boundaries[bisect_left(line.positions, (from_us,)) : bisect_left(line.positions, (to_us + 1,))]
+
+    def last(self, stream_key: str, kind: Window, before: tuple[Any, ...]) -> Boundary | None:
+        """Return the last one before the position, of which leading items are enough: ``(us,)``."""
+        line = self._lines.get((stream_key, kind), _NONE)
+        index = bisect_left(line.positions, before)
+        return line.boundaries[index - 1] if index else None
+
+    def open_runs(self, stream_key: str, before: tuple[Any, ...]) -> list[Boundary]:
+        """Starts of runs that count and are not closed just before the position, innermost first."""
+        line = self._lines.get((stream_key, "run"), _NONE)
+        index = bisect_left(line.positions, before)
+        index = line.top[index - 1] if index else -1
+        started: list[Boundary] = []
+        while index >= 0 and line.positions[index][0] >= before[0] - RUN_CAP:
+            started.append(line.boundaries[index])
+            index = line.below[index]
+        return started
+
+
+_NONE = _Line()
+
+
+# ---- what the event prints itself ----------------------------------------------------------------------------------
+
+
+def given_trace(trace_id: str) -> str:
+    """Return the id of the trace that a client calls ``trace_id``, wherever that is asked.
+
+    A UUID, in any spelling, is itself: clients find their trace under the id they sent. Anything else is hashed.
+    """
+    if _UUID.fullmatch(trace_id):
+        return str(uuid.UUID(trace_id))
+    return ids.uuid5(ids.TRACES, ["trace_id", trace_id])
+
+
+def explicit(event: Event, *, auto_create_traces: bool = True) -> tuple[str, Basis] | None:
+    """Trace and basis by what the event itself carries, or ``None``: it is weak.
+
+    Request and session ids make one trace within an account: only clients' ``trace_id`` is taken to be unique beyond.
+    Without ``auto_create_traces`` a ``trace_id`` alone counts.
+    """
+    if event.trace_id:
+        return given_trace(event.trace_id), "trace_id"
+    if auto_create_traces:
+        if event.request_id:
+            return _request(event)
+        if event.session_id:
+            account = "" if event.source is None else event.source.account
+            return ids.uuid5(ids.TRACES, ["session_id", account, event.session_id]), "session_id"
+    return None
+
+
+def _request(event: Event) -> tuple[str, Basis]:
+    account = "" if event.source is None else event.source.account
+    return ids.uuid5(ids.TRACES, ["request_id", account, event.request_id or ""]), "request_id"
+
+
+def boundary_of(event: Event) -> Boundary | None:
+    """Return the boundary that the event is, if it is one and was logged in a stream.
+
+    A start gives its window the trace that it is in itself, so that a window never parts from its own start; but an
+    invocation gives that of its request, which the framed lines inside it name.
+    """
+    start = START_OF.get(event.event_type)
+    window = start or END_OF.get(event.event_type)
+    stream_key = _stream(event)
+    if stream_key is None or window is None:
+        return None
+    kind: Window = "invocation" if window == "invocation" else "run"
+    trace = ""
+    if start is not None:
+        own = _request(event) if kind == "invocation" and event.request_id else explicit(event)
+        trace = own[0] if own is not None else ids.uuid5(ids.TRACES, [kind, event.event_id])
+    name = event.properties.get("gen_ai.agent.name")
+    return Boundary(
+        stream_key=stream_key,
+        order=event.order,
+        kind=kind,
+        start=start is not None,
+        event_id=event.event_id,
+        trace=trace,
+        name=name if isinstance(name, str) else "",
+        request_id=event.request_id,
+    )
+
+
+# ---- windows -------------------------------------------------------------------------------------------------------
+
+
+def needed(events: Iterable[Event]) -> list[Need]:
+    """Which boundaries :func:`attribute` must know to attribute these events; those of the events themselves too."""
+    times: dict[str, list[int]] = defaultdict(list)
+    for event in events:
+        stream_key = _stream(event)
+        if stream_key is not None and explicit(event) is None:
+            times[stream_key].append(event.order[0])
+    needs = []
+    for key, listed in times.items():
+        listed.sort()
+        first = listed[0]
+        # One event of last week beside one of today must not load the week between them.
+        for us, following in pairwise([*listed, listed[-1] + RUN_CAP + 1]):
+            if following - us > RUN_CAP:
+                needs.append(Need(stream_key=key, kind="invocation", from_us=first, to_us=us, before=True))
+                needs.append(Need(stream_key=key, kind="run", from_us=first - RUN_CAP, to_us=us))
+                first = following
+    return needs
+
+
+def attribute(events: Iterable[Event], boundaries: Boundaries, *, auto_create_traces: bool = True) -> list[Event]:
+    """Set ``trace`` and ``basis`` of the events; return those for which that changed something.
+
+    ``boundaries`` holds at least what :func:`needed` asks for. Events stored with ``auto_create_traces=False`` and
+    without a ``trace_id`` have no trace, and must not come here again.
+    """
+    changed = []
+    for event in events:
+        own = explicit(event, auto_create_traces=auto_create_traces)
+        trace, basis = own or _weak(event, boundaries, auto_create_traces)
+        if (event.trace, event.basis) != (trace, basis):
+            event.trace, event.basis = trace, basis
+            changed.append(event)
+    return changed
+
+
+def _weak(event: Event, boundaries: Boundaries, auto_create_traces: bool) -> tuple[str | None, Basis]:
+    if not auto_create_traces:
+        return None, "none"
+    return _window(event, boundaries) or _last_resort(event)
+
+
+def _window(event: Event, boundaries: Boundaries) -> tuple[str, Basis] | None:
+    """Trace and basis by the window of its stream that holds the event."""
+    stream_key = _stream(event)
+    if stream_key is None:
+        return None
+    us = event.order[0]
+    position: tuple[Any, ...] = (*event.order, event.event_id)
+    # A start belongs to the window that it opens, an end to the one that it closes: these look from behind themselves
+    # and from before. Other events are no boundaries, and it is all the same.
+    if event.event_type in START_OF:
+        position = (*position, "")
+    nearest = boundaries.last(stream_key, "invocation", position)
+    if nearest is not None and nearest.start and us - nearest.order[0] <= INVOCATION_CAP:
+        return nearest.trace, "invocation"
+    runs = boundaries.open_runs(stream_key, position)
+    return (runs[-1].trace, "run") if runs else None
+
+
+def _last_resort(event: Event) -> tuple[str, Basis]:
+    stream_key = _stream(event)
+    quarter = event.order[0] // QUARTER
+    if event.agent_id:
+        account = "" if event.source is None else _account(event.source.stream_key())
+        return _agent_trace(account, event.agent_id, quarter), "time_window"
+    if stream_key is not None:
+        return _stream_trace(stream_key, quarter), "time_window"
+    return ids.uuid5(ids.TRACES, ["event", event.event_id]), "event"
+
+
+def _agent_trace(account: str, agent_id: str, quarter: int) -> str:
+    return ids.uuid5(ids.TRACES, ["agent", account, agent_id, str(quarter)])
+
+
+def _stream_trace(stream_key: str, quarter: int) -> str:
+    return ids.uuid5(ids.TRACES, ["stream", stream_key, str(quarter)])
+
+
+def _account(stream_key: str) -> str:
+    return stream_key.split("\x1f")[1]
+
+
+def _stream(event: Event) -> str | None:
+    """Key of the event's stream; ``None`` where its source names neither a group nor a stream, or it has none."""
+    source = event.source
+    if source is None or not (source.log_stream or source.log_group):
+        return None
+    return source.stream_key()
+
+
+# ---- boundaries that come late, or go ------------------------------------------------------------------------------
+
+
+def needed_around(changed: Iterable[Boundary]) -> list[Need]:
+    """Which boundaries :func:`affected` and :func:`candidate_traces` must know, for boundaries added or removed."""
+    needs = []
+    for boundary in changed:
+        us = boundary.order[0]
+        key, kind = boundary.stream_key, boundary.kind
+        if kind == "invocation":
+            needs.append(Need(stream_key=key, kind=kind, from_us=us, to_us=us, before=True, after=True))
+            needs.append(Need(stream_key=key, kind="run", from_us=us - RUN_CAP, to_us=us + INVOCATION_CAP))
+        else:
+            needs.append(Need(stream_key=key, kind=kind, from_us=us - RUN_CAP, to_us=us + RUN_CAP))
+    return needs
+
+
+def affected(changed: Iterable[Boundary], known: Boundaries) -> list[Affected]:
+    """Where weak events may have moved when boundaries were added or removed; what overlaps is merged.
+
+    A boundary acts forwards only: a start for as long as it counts (:data:`INVOCATION_CAP`, :data:`RUN_CAP`), an end
+    for as long as the start that it closes would have counted, which is no longer. An invocation's acts no further
+    than to the next boundary of its kind.
+    """
+    merged: list[Affected] = []
+    spans = sorted((b.stream_key, b.kind, b.order[0], _reach(b, known)) for b in changed)
+    for stream_key, kind, first, last in spans:
+        before = merged[-1] if merged else None
+        if before and (before.stream_key, before.kind) == (stream_key, kind) and first <= before.to_us:
+            first, last = before.from_us, max(last, before.to_us)
+            merged.pop()
+        merged.append(Affected(stream_key=stream_key, kind=kind, from_us=first, to_us=last))
+    return merged
+
+
+def _reach(boundary: Boundary, known: Boundaries) -> int:
+    us = boundary.order[0]
+    if boundary.kind == "run":
+        return us + RUN_CAP
+    following = known.between(boundary.stream_key, "invocation", us + 1, us + INVOCATION_CAP)
+    return following[0].order[0] if following else us + INVOCATION_CAP
+
+
+def candidate_traces(late: Affected, agent_ids: Iterable[str], known: Boundaries) -> set[str]:
+    """Return every trace in which a weak event of that stretch can sit now, and should perhaps not.
+
+    ``agent_ids``: all that events of the stream carry. ``known`` holds what :func:`needed_around` asks for, from before
+    the change and from after it. These are the last resort's traces of the stretch, and those of the windows that
+    reach into it. A run cannot move what sits in an invocation, so its stretch leaves these out.
+
+    The windows before the stretch are looked up in old and new boundaries at once. A new one can hide an old window
+    from that look only if it lies before the stretch and reaches into it; then the two stretches overlap and are one.
+    """
+    key = late.stream_key
+    quarters = range(late.from_us // QUARTER, late.to_us // QUARTER + 1)
+    traces = {_stream_trace(key, quarter) for quarter in quarters}
+    account = _account(key)
+    traces.update(_agent_trace(account, agent, quarter) for agent in agent_ids for quarter in quarters)
+    reaching = known.open_runs(key, (late.from_us,))
+    reaching += known.between(key, "run", late.from_us, late.to_us)
+    if late.kind == "invocation":
+        nearest = known.last(key, "invocation", (late.from_us,))
+        reaching += [nearest] if nearest is not None else []
+        reaching += known.between(key, "invocation", late.from_us, late.to_us)
+    traces.update(boundary.trace for boundary in reaching if boundary.start)
+    return traces

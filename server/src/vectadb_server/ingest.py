@@ -1,0 +1,276 @@
+"""Ingest: takes validated events, answers for each what became of it once that is durable.
+
+A batch is decided against the rows that are held (:mod:`~vectadb_server.blocks`), attributed with the boundaries known
+so far, and written, one transaction for each day. Somebody else may write the same rows in between: the engine refuses
+the transaction then, and everything is read and decided again. A crash between two days is healed when the batch comes
+again, which it does, since nothing was answered: heads are written before the stubs of other days, so that a record is
+never without a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from vectadb_server import blocks, ids
+from vectadb_server.arrivals import arriving, homeless
+from vectadb_server.attribution import Boundaries, attribute, boundary_of, explicit, needed
+from vectadb_server.stores.engine import Conflict
+from vectadb_server.stores.rows import HeldRow, boundary_key, day_of, event_row, stub_row
+from vectadb_server.stores.surreal import Entry, Write, digest_row
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from vectadb_server.blocks import Key, Row, Verdict
+    from vectadb_server.model import Event
+    from vectadb_server.stores.surreal import SurrealStore
+    from vectadb_server.wire import Options
+
+Status = Literal["accepted", "duplicate", "expired", "failed"]
+
+ATTEMPTS = 8
+
+
+class Outcome(msgspec.Struct):
+    """What became of one event.
+
+    ``code``: of a ``failed`` one, ``partial_overlap`` (final; ``unclaimed`` are the positions in ``source.log_ids`` of
+    the records nobody holds: send those by themselves) or ``busy`` (send it again). ``trace_id`` is provisional: a
+    window's boundary that arrives later may move the event.
+    """
+
+    event_id: str
+    status: Status
+    trace_id: str | None = None
+    created_at: int = 0
+    code: str | None = None
+    unclaimed: list[int] = []
+    error: str | None = None
+
+
+class Ingest:
+    """The use case; one for each server. ``horizon()`` is the record time before which events are expired."""
+
+    def __init__(self, store: SurrealStore, *, horizon: Callable[[], int] = lambda: 0, parallel: int = 2) -> None:
+        self._store = store
+        self._horizon = horizon
+        self._slots = asyncio.Semaphore(parallel)
+        self._busy: set[str] = set()
+        self._freed = asyncio.Condition()
+
+    async def ingest(self, events: Sequence[Event], options: Options) -> list[Outcome]:
+        """Store the events; the outcomes come in their order, when all that is accepted is durable.
+
+        ``trace``, ``basis`` and ``created_at`` of the events are set.
+
+        Raises:
+            StoreUnavailable: nothing is known to be stored; send the same batch again.
+        """
+        now = time.time_ns() // 1000
+        horizon = self._horizon()
+        outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
+        taken = [index for index, event in enumerate(events) if event.order[0] >= horizon]
+        if not taken:
+            return outcomes
+        batch = [events[index] for index in taken]
+        for event in batch:
+            event.created_at = now
+        async with self._alone(batch), self._slots:
+            homes = await self._store.claim(homeless(batch))
+            rows = [arriving(event, homes) for event in batch]
+            stored = await self._stored(batch, rows, options)
+        for index, outcome in zip(taken, stored, strict=True):
+            outcomes[index] = outcome
+        return outcomes
+
+    @asynccontextmanager
+    async def _alone(self, batch: Sequence[Event]) -> AsyncIterator[None]:
+        """Batches of this process that share records go one after the other: cheaper than to collide."""
+        claimed = {event_id for event in batch for event_id in (event.event_id, *event.record_ids)}
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._busy.isdisjoint(claimed))
+            self._busy |= claimed
+        try:
+            yield
+        finally:
+            # No `await` may fail here, or the records would stay claimed: so the set first, then the news.
+            self._busy -= claimed
+            async with self._freed:
+                self._freed.notify_all()
+
+    async def _stored(self, batch: Sequence[Event], rows: Sequence[Row], options: Options) -> list[Outcome]:
+        # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
+        simple = all(row.size == 1 and not row.is_extra for row in rows) and len({row.key for row in rows}) == len(rows)
+        written: set[Key] = set()
+        for attempt in range(ATTEMPTS):
+            held: Mapping[Key, HeldRow] = {}
+            extras: Mapping[Key, Mapping[Key, int]] = {}
+            if not simple or attempt:
+                held = await self._store.held({key for row in rows for key in (row.key, row.head or row.key, *row.records)})
+                extras = await self._store.extras(
+                    {key for row in rows if row.size > 1 for key in row.records} | {row.head for row in rows if row.head}
+                )
+            table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
+            verdicts = table.place(rows)
+            try:
+                await self._write(_Plan(batch, rows, verdicts, table, held, options), written)
+            except Conflict:
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+                continue
+            return [
+                _outcome(event, row, verdict, held, written)
+                for event, row, verdict in zip(batch, rows, verdicts, strict=True)
+            ]
+        text = f"other writers held the same records through {ATTEMPTS} attempts; send it again"
+        return [
+            Outcome(event.event_id, "failed", created_at=event.created_at, code="busy", error=text) for event in batch
+        ]
+
+    async def _write(self, plan: _Plan, written: set[Key]) -> None:
+        if not plan.changed:
+            return
+        await self._attribute(plan)
+        for stage in plan.writes():
+            for day, write in stage.items():
+                await self._store.commit(day, write)
+                written |= plan.written(day)
+
+    async def _attribute(self, plan: _Plan) -> None:
+        events = [plan.events[key] for key in plan.changed if key in plan.events]
+        own = [boundary for event in events if (boundary := boundary_of(event)) is not None]
+        auto = plan.options.auto_create_traces
+        needs = needed(events) if auto else []
+        known = Boundaries([*await self._store.boundaries(needs), *own] if needs else own)
+        attribute(events, known, auto_create_traces=auto)
+
+
+class _Plan:
+    """What a batch does to the rows, as transactions."""
+
+    def __init__(
+        self,
+        batch: Sequence[Event],
+        rows: Sequence[Row],
+        verdicts: Sequence[Verdict],
+        table: blocks.Rows,
+        held: Mapping[Key, HeldRow],
+        options: Options,
+    ) -> None:
+        self.options = options
+        self.changed = table.changes()
+        self.events: dict[Key, Event] = {}
+        self._records: dict[Key, tuple[Event, int]] = {}
+        self._held = held
+        self._extras = table.extras_changed()
+        self._rests_on = table.rests_on()
+        for event, row, verdict in zip(batch, rows, verdicts, strict=True):
+            # Of events with one id in a batch the accepted one counts, of several the last: the largest block.
+            if verdict.status == "accepted":
+                self.events[row.key] = event
+            for position, key in enumerate(row.records):
+                now = self.changed.get(key)
+                if now is not None and (now.key == row.key or now.head == row.key):
+                    self._records[key] = (event, position)
+
+    def written(self, day: str) -> set[Key]:
+        """Keys of the events that the day's transaction stored."""
+        return {key for key in self.changed if key[0] == day and key in self.events}
+
+    def writes(self) -> list[dict[str, Write]]:
+        """Return the transactions in two stages: what goes with its head's day first, then the stubs of other days."""
+        stages: list[dict[str, Write]] = [defaultdict(Write), defaultdict(Write)]
+        entries: dict[tuple[int, str], Entry] = {}
+        digests: dict[tuple[int, str], dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        for key, row in self.changed.items():
+            day = key[0]
+            late = int(row is not None and row.is_stub and row.head is not None and row.head[0] != day)
+            write = stages[late][day]
+            entry = entries.setdefault((late, day), Entry())
+            before = self._held.get(key)
+            if row is None:
+                write.remove.append(key[1])
+            elif row.is_stub:
+                (write.insert if before is None else write.change).append(stub_row(row))
+            else:
+                made = self._event(key, row, write, entry)
+                (write.insert if before is None else write.change).append(made)
+            if before is not None and before.row.size > 0:
+                if before.trace is not None:
+                    entry.traces.append(before.trace)
+                if row is None or row.is_stub:
+                    entry.gone.append(key[1])
+            elif before is None and key in self._records:
+                _count(digests[late, day], key[1], *self._records[key])
+        for head, sizes in self._extras.items():
+            stages[0][head[0]].extras[head[1]] = {key[1]: size for key, size in sizes.items()}
+        for row in self._rests_on:
+            for stage in stages:
+                if row.key[0] in stage:
+                    stage[row.key[0]].unchanged.append(self._held[row.key])
+                    break
+        for (late, day), entry in entries.items():
+            entry.traces = list(dict.fromkeys(entry.traces))
+            write = stages[late][day]
+            write.digest = [digest_row(*group, *total) for group, total in digests[late, day].items()]
+            write.entry = entry if entry.events or entry.gone else None
+        return [dict(stage) for stage in stages]
+
+    def _event(self, key: Key, row: Row, write: Write, entry: Entry) -> dict[str, object]:
+        event, options = self.events[key], self.options
+        made = event_row(event, row, search=options.generate_embeddings, relate=options.extract_relationships)
+        entry.events.append(key[1])
+        if event.trace is not None:
+            entry.traces.append(event.trace)
+        at = event.timestamp
+        write.least = at if write.least is None else min(write.least, at)
+        write.most = at if write.most is None else max(write.most, at)
+        if options.auto_create_traces and event.source is not None and explicit(event) is None:
+            entry.weak.append(key[1])
+            if event.agent_id and [event.source.stream_key(), event.agent_id] not in write.agents:
+                write.agents.append([event.source.stream_key(), event.agent_id])
+        boundary = boundary_of(event)
+        if boundary is not None:
+            made["mark"] = boundary_key(boundary)
+            write.boundaries.append(boundary)
+            entry.boundaries.append(boundary)
+        return made
+
+
+def _count(digest: dict[tuple[str, int], list[int]], record_id: str, event: Event, position: int) -> None:
+    """Add a new row to the digest's delta, if it is a whole record of a log group with a time."""
+    source = event.source
+    if source is None or source.timestamp is None or not source.log_id:
+        return
+    part = source.parts[position] if source.parts else source.part if position == 0 else "0"
+    if part != "0":
+        return
+    at = source.timestamps[position] if source.timestamps else source.timestamp
+    total = digest[source.log_group, at // 3_600_000_000 * 3_600_000_000]
+    total[0] += 1
+    total[1] += ids.record_hash(record_id)
+
+
+def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRow], written: set[Key]) -> Outcome:
+    made = Outcome(event.event_id, "accepted", event.trace, event.created_at)
+    if verdict.status == "duplicate" and row.key not in written:
+        found = held.get(row.key)
+        made.status = "duplicate"
+        if found is not None and found.row.is_stub and found.row.head is not None:
+            found = held.get(found.row.head)
+        made.trace_id = found.trace if found is not None else event.trace
+    elif verdict.status == "overlap":
+        made.status, made.code, made.trace_id = "failed", "partial_overlap", None
+        made.unclaimed = list(verdict.unclaimed)
+        made.error = (
+            f"{len(verdict.unclaimed)} of the block's {row.size} records are not held yet, the others belong to blocks "
+            "that reach beyond it; send the records at these positions of source.log_ids by themselves: "
+            f"{', '.join(map(str, verdict.unclaimed[:20]))}"
+        )
+    return made

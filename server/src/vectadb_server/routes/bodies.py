@@ -1,0 +1,165 @@
+"""Request bodies: their encoding, their size, and how many of them may be in progress."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request
+
+from vectadb_server.routes.errors import Refusal, busy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vectadb_server.metrics import Metrics
+    from vectadb_server.settings import Settings
+
+_GZIP = 31  # zlib's number for gzip's framing
+_STEP = 1 << 18  # bytes decompressed at once
+
+
+class Admission:
+    """Bounds the ingest requests in progress, and the bytes of their bodies: what is beyond is turned away at once."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._requests, self._bytes = settings.max_ingest_requests, settings.max_ingest_bytes
+        # A body that is larger than the room for all is let in while it is alone.
+        self._alone = settings.max_body
+        self._metrics = metrics
+        self._in_progress = 0
+        self._held = 0
+
+    @contextmanager
+    def place(self) -> Iterator[Held]:
+        """Hold a place for one request, and the bytes that it takes.
+
+        Raises:
+            Refusal: 503, since all places are taken.
+        """
+        if self._in_progress >= self._requests:
+            raise self._overloaded(f"{self._in_progress:,} ingest requests are in progress, as many as may be")
+        self._in_progress += 1
+        self._metrics.in_progress.inc()
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            self._in_progress -= 1
+            self._held -= held.size
+            self._metrics.in_progress.dec()
+
+    def grow(self, held: Held, size: int) -> None:
+        """Take ``size`` bytes more for a request.
+
+        Raises:
+            Refusal: 503, since all bytes are taken.
+        """
+        others = self._held - held.size
+        if self._held + size > self._bytes and not (others == 0 and held.size + size <= self._alone):
+            raise self._overloaded(f"ingest requests in progress hold {others:,} bytes, as much as may be")
+        self._held += size
+        held.size += size
+
+    def _overloaded(self, message: str) -> Refusal:
+        self._metrics.overloads.inc()
+        return busy(f"{message}. Next: send this again in a second", code="overloaded")
+
+
+class Held:
+    """The bytes that one request holds."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Take ``size`` bytes more; see :meth:`Admission.grow`."""
+        self._admission.grow(self, size)
+
+
+async def read_json(request: Request[Any, Any, Any], settings: Settings, held: Held | None = None) -> bytes:
+    """Return the body of a JSON request, decompressed.
+
+    Raises:
+        Refusal: 400 where the compression is broken or the body incomplete, 408 where it does not arrive in time, 413
+            where it is too large, 415 where it is of another kind, 503 where there is no room for it.
+    """
+    gzipped = _check_kind(request)
+    limit = settings.max_body
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    inflate = _Inflate(limit) if gzipped else None
+    body = bytearray()
+    try:
+        async with asyncio.timeout(settings.body_timeout):
+            more = True
+            while more:
+                message: Any = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise Refusal(400, "the connection ended before the body did")
+                chunk, more = message.get("body", b""), message.get("more_body", False)
+                for piece in inflate.feed(chunk) if inflate is not None else (chunk,):
+                    if held is not None:
+                        held.grow(len(piece))
+                    body += piece
+                    if len(body) > limit:
+                        raise _too_large(limit)
+    except TimeoutError:
+        text = f"the body did not arrive within {settings.body_timeout:g} s. Next: send less at once"
+        raise Refusal(408, text, headers={"Connection": "close"}) from None
+    if inflate is not None:
+        inflate.end()
+    return bytes(body)
+
+
+def _check_kind(request: Request[Any, Any, Any]) -> bool:
+    """Return whether the body is compressed with gzip; other kinds than JSON are refused."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise Refusal(415, f"found Content-Type {kind!r}; expected application/json")
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip", "x-gzip"):
+        text = f"found Content-Encoding {encoding!r}; expected gzip, or none"
+        raise Refusal(415, text, headers={"Accept-Encoding": "gzip"})
+    return encoding.endswith("gzip")
+
+
+class _Inflate:
+    """Decompresses gzip, one member after the other, never much more than ``limit`` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._member = zlib.decompressobj(_GZIP)
+        self._begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what ``data`` decompresses to, in bounded pieces."""
+        while data:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP)
+            self._begun = True
+            try:
+                piece = self._member.decompress(data, _STEP)
+            except zlib.error as error:
+                raise Refusal(400, f"the body is not gzip, though Content-Encoding says so: {error}") from None
+            data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if not piece and not data:
+                return
+            self._size += len(piece)
+            if self._size > self._limit:
+                raise _too_large(self._limit)
+            yield piece
+
+    def end(self) -> None:
+        """Make sure that nothing is missing."""
+        if self._begun and not self._member.eof:
+            raise Refusal(400, "the gzip body ends too early")
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {limit:,} bytes, decompressed. Next: send it in smaller parts")

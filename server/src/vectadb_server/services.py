@@ -1,0 +1,112 @@
+"""What the routes work with: one value that holds the open engines, and the function that opens them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from vectadb_server.metrics import Metrics
+from vectadb_server.settings import Settings
+from vectadb_server.stores.base import SearchUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from vectadb_server.indexer import Lag
+    from vectadb_server.ingest import Outcome
+    from vectadb_server.model import Event
+    from vectadb_server.stores.base import RecordReader, SearchIndex
+    from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.wire import Options
+
+_log = logging.getLogger(__name__)
+
+
+class Taker(Protocol):
+    """What the routes ask of ``ingest.Ingest``."""
+
+    async def ingest(self, events: Sequence[Event], options: Options) -> list[Outcome]:
+        """Store the events; see :meth:`vectadb_server.ingest.Ingest.ingest`."""
+        ...
+
+
+class Follower(Protocol):
+    """What the routes ask of ``indexer.Indexer``."""
+
+    async def lag(self) -> Lag:
+        """Return how far behind it is."""
+        ...
+
+    async def wait_idle(self) -> None:
+        """Return when everything that was ingested before the call is visible in traces and search."""
+        ...
+
+
+def present() -> int:
+    """Return the present, microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One server's engines and use cases.
+
+    ``horizon()`` is the record time before which events are expired, 0 where nothing expires; ``now()`` the present;
+    both in microseconds.
+    """
+
+    settings: Settings
+    record: RecordReader
+    taker: Taker
+    index: SearchIndex
+    indexer: Follower
+    metrics: Metrics = field(default_factory=Metrics)
+    now: Callable[[], int] = present
+    horizon: Callable[[], int] = lambda: 0
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Services]:
+    """Open the engines in ``settings.data_dir`` and run the indexer; on leaving, let it catch up a little and close.
+
+    Raises:
+        StoreUnavailable: the record cannot be opened; the text says why and what to do.
+    """
+    # They load the engines: only now, so that the command line starts at once.
+    from vectadb_server.indexer import Indexer
+    from vectadb_server.ingest import Ingest
+    from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.stores.surreal import SurrealStore
+
+    async with AsyncExitStack() as stack:
+        store = await SurrealStore.open(settings.data_dir)
+        stack.push_async_callback(store.close)
+        index = EdgeSearch(settings.data_dir)
+        stack.push_async_callback(index.close)
+        starting = asyncio.create_task(_start(index), name="start of the search index")
+        stack.callback(starting.cancel)
+        indexer = await stack.enter_async_context(Indexer(store, index))
+        services = Services(settings=settings, record=store, taker=Ingest(store), index=index, indexer=indexer)
+        yield services
+        await _drain(services)
+
+
+async def _start(index: EdgeSearch) -> None:
+    """Start the search index early, though nobody waits for it: the record takes events without it."""
+    try:
+        await index.start()
+    except SearchUnavailable as error:
+        _log.error("search does not work, all else does: %s", error)
+
+
+async def _drain(services: Services) -> None:
+    """Give the indexer a moment: what it does not reach now, it does after the next start."""
+    try:
+        async with asyncio.timeout(services.settings.drain_timeout):
+            await services.indexer.wait_idle()
+    except TimeoutError:
+        _log.info("the indexer is not through; it goes on after the next start")

@@ -1,0 +1,185 @@
+"""Settings of the server: from flags, else the environment, else a TOML file, else the defaults.
+
+Every setting ``name`` is ``VECTADB_NAME`` in the environment and ``name`` in the file. A wrong one is refused with its
+place, what was found and what would be right; nothing is started.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "VECTADB_"
+#: Read by the commands, not by the server.
+OTHERS = frozenset({"CONFIG", "URL"})
+
+_UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"(\d+) ?([a-z]*)", re.IGNORECASE | re.ASCII)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; one line for each mistake."""
+
+
+class Size(int):
+    """A number of bytes; in the environment and in files also as text with a unit: ``16 MiB``."""
+
+
+def _about(text: str, expected: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text, extra={"expected": expected})
+
+
+_SIZES = 'a size of at least 1 KiB, like "16 MiB" or 16777216'
+_COUNT = "a whole number from 1 to 1000000"
+_SECONDS = "a number of seconds from 0 to 3600"
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Settings(msgspec.Struct, kw_only=True, frozen=True):
+    """What one server is told. The descriptions below are its reference."""
+
+    host: Annotated[str, _about("Address to listen on.", "a host name or address")] = "127.0.0.1"
+    port: Annotated[
+        int, msgspec.Meta(ge=0, le=65535), _about("Port; 0: a free one.", "a whole number from 0 to 65535")
+    ] = 8080
+    data_dir: Annotated[Path, _about("Directory of the record and the search index.", "a directory")] = Path("data")
+    insecure: Annotated[
+        bool, _about("Listen on an address that other machines reach, though there are no keys.", "true or false")
+    ] = False
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        _about("The least severe log lines that are written.", "debug, info, warning or error"),
+    ] = "info"
+    max_body: Annotated[Size, _about("Largest request body, after decompression.", _SIZES)] = Size(16 * 2**20)
+    max_batch_events: Annotated[Count, _about("Most events in one request.", _COUNT)] = 10_000
+    max_ingest_requests: Annotated[Count, _about("Most ingest requests in progress; further ones get 503.", _COUNT)] = (
+        64
+    )
+    max_ingest_bytes: Annotated[
+        Size, _about("Most bytes in the bodies of ingest requests in progress; further ones get 503.", _SIZES)
+    ] = Size(64 * 2**20)
+    body_timeout: Annotated[Seconds, _about("Longest time for a request body to arrive.", _SECONDS)] = 60.0
+    shutdown_timeout: Annotated[
+        Seconds, _about("Longest time that requests in progress are given when the server stops.", _SECONDS)
+    ] = 20.0
+    drain_timeout: Annotated[
+        Seconds, _about("Longest time that the indexer is given to catch up when the server stops.", _SECONDS)
+    ] = 5.0
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` (a name or address, without port or brackets) is this machine, seen from itself."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Put the settings together.
+
+    Args:
+        flags: by the names of :class:`Settings`; ``None`` means not given.
+        environ: the environment; an empty variable counts as not set.
+        file: a TOML file; ``None``: the one that ``VECTADB_CONFIG`` names, if it is set.
+
+    Raises:
+        SettingsError: something is wrong; the text names all that is.
+    """
+    if file is None and environ.get(f"{PREFIX}CONFIG"):
+        file = Path(environ[f"{PREFIX}CONFIG"])
+    hints = get_type_hints(Settings, include_extras=True)
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    layers = [
+        [(name, str(file), value) for name, value in _read(file, problems).items()],
+        [(name, "", environ[f"{PREFIX}{name.upper()}"]) for name in hints if environ.get(f"{PREFIX}{name.upper()}")],
+        [(name, "", value) for name, value in flags.items() if value is not None],
+    ]
+    for layer, where in zip(layers, ("{file}: {name}", "{env}", "{flag}"), strict=True):
+        for name, path, value in layer:
+            place = where.format(file=path, name=name, env=PREFIX + name.upper(), flag="--" + name.replace("_", "-"))
+            if name not in hints:
+                problems.append(f"{place}: no such setting{_meant(name, hints)}")
+                continue
+            try:
+                values[name] = _convert(value, hints[name])
+            except (ValueError, msgspec.ValidationError):
+                problems.append(f"{place}: found {value!r}; expected {_expected(hints[name])}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings = Settings(**values)
+    if not settings.loopback and not settings.insecure:
+        raise SettingsError(
+            f"host {settings.host}: other machines could reach the server, and it does not ask for keys. "
+            "Next: listen on 127.0.0.1, or add --insecure (VECTADB_INSECURE=true) if the network lets in only friends"
+        )
+    return settings
+
+
+def strays(environ: Mapping[str, str]) -> list[str]:
+    """Return a warning for each variable that looks like a misspelt setting."""
+    known = {name.upper() for name in Settings.__struct_fields__} | OTHERS
+    names = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
+    return [
+        f"{PREFIX}{name} is not a setting{_meant(name, known, PREFIX)}"
+        for name in sorted(names)
+        if name not in known and difflib.get_close_matches(name, known, 1)
+    ]
+
+
+def _read(file: Path | None, problems: list[str]) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: not TOML: {error}")
+    return {}
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    # Only text, as the environment gives it, is turned into numbers and truth values.
+    return msgspec.convert(value, hint, strict=not isinstance(value, str), dec_hook=_decode)
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        if isinstance(value, (str, Path)) and str(value).strip():
+            return Path(value).expanduser()
+        raise ValueError("not a path")
+    found = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+    if found is None or found[2].lower() not in _UNITS:
+        raise ValueError("not a size")
+    size = int(found[1]) * _UNITS[found[2].lower()]
+    if not 1024 <= size < 2**40:
+        raise ValueError("not a possible size")
+    return Size(size)
+
+
+def _expected(hint: Any) -> str:
+    return next(str(meta.extra["expected"]) for meta in hint.__metadata__ if getattr(meta, "extra", None))
+
+
+def _meant(name: str, known: Mapping[str, Any] | set[str] | frozenset[str], prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f". Did you mean {prefix}{close[0]}?" if close else f" (known: {', '.join(sorted(known))})"

@@ -1,0 +1,210 @@
+"""The search process: it alone holds the engine and the embedder, so that their long calls stop nobody else.
+
+Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process <socket> <folder>``; it
+ends when the other end of the socket closes. One thread: all waiting searches first, then one slice of writing. Writes
+are done in the order they came. Nothing goes to stdout; stderr gets one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vectadb_server.embedding import EmbeddingUnavailable, WordLlama
+from vectadb_server.stores.edge_index import Index
+from vectadb_server.stores.edge_shards import IndexUnusable
+from vectadb_server.stores.framing import (
+    Answer,
+    Count,
+    Delete,
+    DropDays,
+    Frames,
+    Hello,
+    Refusal,
+    Reply,
+    Search,
+    Upsert,
+    decode_call,
+    frame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from vectadb_server.stores.base import Document
+
+_SLICE, _SLICE_CHARS = 32, 65_536  # documents and characters written between two looks at the socket: about 7 ms
+_DELETED = 500  # documents deleted between two looks
+_LOCKED = 10.0  # seconds to wait for a predecessor that still flushes
+_TICK = 1.0  # seconds between two rounds of housekeeping while nobody asks
+
+Write = Upsert | Delete | DropDays
+
+
+def serve(sock: socket.socket, index: Index) -> None:
+    """Answer calls until the other end closes."""
+    frames = Frames()
+    reads: deque[Search | Count] = deque()
+    writes: deque[tuple[Write, Iterator[None]]] = deque()
+    due = False
+    while True:
+        # Whatever is left to do, the socket is looked at first: a search waits for one slice at most.
+        ready, _, _ = select.select([sock], [], [], 0 if reads or writes or due else _TICK)
+        if ready:
+            data = sock.recv(1 << 20)
+            if not data:
+                return
+            for message in frames.feed(data):
+                call = decode_call(message)
+                if isinstance(call, Search | Count):
+                    reads.append(call)
+                else:
+                    writes.append((call, _steps(index, call)))
+        while reads:
+            _send(sock, _read(index, reads.popleft()))
+        if writes:
+            reply = _step(index, *writes[0])
+            if reply:
+                writes.popleft()
+                _send(sock, reply)
+        due = _maintain(index, quiet=not (ready or writes))
+
+
+def _read(index: Index, call: Search | Count) -> Reply:
+    try:
+        hits = index.search(call.query, call.mode, call.where, call.limit) if isinstance(call, Search) else []
+    except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
+        return _failed(index, call.call, error)
+    return Reply(call.call, index.documents, len(index.shards), hits)
+
+
+def _step(index: Index, call: Write, steps: Iterator[None]) -> Reply | None:
+    """Go on with a write; the reply once it is done or has failed."""
+    try:
+        next(steps)
+    except StopIteration:
+        return Reply(call.call, index.documents, len(index.shards))
+    except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
+        return _failed(index, call.call, error)
+    return None
+
+
+def _steps(index: Index, call: Write) -> Iterator[None]:
+    if isinstance(call, Upsert):
+        for documents in _slices(call.documents):
+            index.upsert(documents)
+            yield
+    elif isinstance(call, Delete):
+        days: dict[str, list[str]] = {}
+        for day, event_id in call.event_ids:
+            days.setdefault(day, []).append(event_id)
+        for day, event_ids in days.items():
+            for start in range(0, len(event_ids), _DELETED):
+                index.delete(day, event_ids[start : start + _DELETED])
+                yield
+    else:
+        for day in [day for day in index.shards if day < call.before]:
+            index.drop(day)
+            log("info", "dropped a day of the search index", day=day)
+            yield
+
+
+def _slices(documents: list[Document]) -> Iterator[list[Document]]:
+    part: list[Document] = []
+    chars = 0
+    for document in documents:
+        part.append(document)
+        chars += len(document.text)
+        if len(part) >= _SLICE or chars >= _SLICE_CHARS:
+            yield part
+            part, chars = [], 0
+    if part:
+        yield part
+
+
+def _maintain(index: Index, *, quiet: bool) -> bool:
+    try:
+        return index.maintain(quiet=quiet)
+    except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
+        log("error", "housekeeping of the search index failed", error=repr(error))
+        return False
+
+
+def _failed(index: Index, call: int, error: Exception) -> Reply:
+    log("error", "a call to the search index failed", error=repr(error))
+    return Reply(call, index.documents, len(index.shards), error=str(error) or type(error).__name__)
+
+
+def _send(sock: socket.socket, message: Answer) -> None:
+    sock.sendall(frame(message))
+
+
+def log(level: str, message: str, **fields: object) -> None:
+    """Write one line of JSON to stderr."""
+    line = {"time": time.time(), "level": level, "logger": "vectadb_server.search", "message": message, **fields}
+    sys.stderr.write(json.dumps(line) + "\n")
+    sys.stderr.flush()
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    log("critical", "the search process crashed", error="".join(traceback.format_exception(kind, error, trace)))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Have the folder for this process alone.
+
+    Raises:
+        IndexUnusable: another process has it and keeps it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + _LOCKED
+    with folder.joinpath("lock").open("a", encoding="utf-8") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise IndexUnusable(
+                        f"{folder}: another process has this search index open. Next: stop the other server, or give "
+                        f"this one its own data directory"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def main(descriptor: int, folder: Path) -> int:
+    """Serve the index in ``folder`` over the socket ``descriptor``. Returns the exit code."""
+    sys.excepthook = _log_crash
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
+    with socket.socket(fileno=descriptor) as sock:
+        try:
+            with _locked(folder):
+                index = Index(folder, WordLlama())
+                try:
+                    _send(sock, Hello(index.generation, index.documents, len(index.shards)))
+                    serve(sock, index)
+                finally:
+                    index.close()
+        except ConnectionError:
+            pass  # the server is gone; what it was told is kept
+        except (IndexUnusable, EmbeddingUnavailable, OSError) as error:
+            _send(sock, Refusal(str(error)))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,271 @@
+"""One day of the search index: a Qdrant Edge shard on disk. The only module that knows the engine.
+
+``<day>/engine`` is the shard; ``<day>/bounds.json`` is what must be known of it without opening it. The engine logs
+every update ahead, so that killing the process loses none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import qdrant_edge as qe
+
+from vectadb_server.words import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vectadb_server.stores.base import Document, SearchFilter
+
+_HOUR = 3_600_000_000  # microseconds
+_DEAD, _DEAD_SHARE = 10_000, 0.3  # a shard with this many overwritten documents, and this share, is worth a sweep
+
+_KEYWORDS = ("event_type", "agent_id", "session_id", "trace", "log_group", "log_stream")
+_NATIVE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+Words = tuple[list[int], list[float]]
+"""A sparse query: hashed words and the weight of each."""
+
+
+class IndexUnusable(Exception):
+    """The directory holds no index that this process can use. The text says what to do."""
+
+
+class Bounds(msgspec.Struct):
+    """A shard from outside. ``documents`` is ``None`` while it is being written and after a crash."""
+
+    low: int | None = None
+    high: int | None = None
+    documents: int | None = 0
+    dead: int = 0
+
+
+class Shard:
+    """The documents of one day. Opened and made when first needed."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        """Look at the shard in ``folder``, if there is one; ``size`` of its dense vectors."""
+        self.day = folder.name
+        self.used = self.wrote = time.monotonic()
+        self.unflushed = 0
+        self._folder, self._size = folder, size
+        self._file = folder / "bounds.json"
+        self._open: qe.EdgeShard | None = None
+        try:
+            self._bounds = msgspec.json.decode(self._file.read_bytes(), type=Bounds)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            # A crash between two steps, or a stranger's edit: nothing may be left out of a search because of it.
+            known = folder.joinpath("engine").exists()
+            self._bounds = Bounds(-(2**62), 2**62, None) if known else Bounds()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the engine holds the shard in memory."""
+        return self._open is not None
+
+    @property
+    def documents(self) -> int:
+        """How many there are; opens the shard if only that can tell."""
+        if self._open is None and self._bounds.documents is not None:
+            return self._bounds.documents
+        return self._engine().info().points_count
+
+    @property
+    def wants_sweep(self) -> bool:
+        """Whether overwritten documents are many enough to be worth it."""
+        return self.is_open and self._bounds.dead >= max(_DEAD, _DEAD_SHARE * self.documents)
+
+    def may_hold(self, where: SearchFilter) -> bool:
+        """Whether a document of this shard may lie in the filter's time range."""
+        low, high = self._bounds.low, self._bounds.high
+        if low is None or high is None:
+            return False
+        return (where.since is None or high >= where.since) and (where.until is None or low < where.until)
+
+    def upsert(self, documents: Mapping[str, Document], vectors: Sequence[list[float]]) -> None:
+        """Write documents, by point id, with their dense vectors. They survive the process once this returns."""
+        points = [_point(*item, vector) for item, vector in zip(documents.items(), vectors, strict=True)]
+        times = [document.us for document in documents.values()]
+        # Widened first and in whole hours: a crash leaves the bounds too wide at worst, and they are seldom written.
+        self._widen(min(times) // _HOUR * _HOUR, -(-max(times) // _HOUR) * _HOUR)
+        self._update(qe.UpdateOperation.upsert_points(points), len(points))
+
+    def delete(self, points: Sequence[str]) -> None:
+        """Remove documents; unknown ones are ignored."""
+        self._widen(self._bounds.low, self._bounds.high)
+        self._update(qe.UpdateOperation.delete_points([*points]), 0)
+
+    def nearest(self, query: list[float] | Words, where: SearchFilter, depth: int) -> list[tuple[float, str]]:
+        """Return the best ``depth`` documents by a dense or a sparse vector: score and point id."""
+        nearest = (
+            qe.Query.Nearest(qe.SparseVector(*query), using="words")
+            if isinstance(query, tuple)
+            else qe.Query.Nearest(query, using="dense")
+        )
+        found = self._engine().query(qe.QueryRequest(limit=depth, query=nearest, filter=_condition(where)))
+        return [(point.score, str(point.id)) for point in found]
+
+    def rarities(self, words: Sequence[int]) -> dict[int, float]:
+        """Return the inverse document frequency, as the engine counts it, of each word that the shard has.
+
+        The engine does not tell it, so it is read off the best document for the word alone: score / weight. 50 us each.
+        """
+        requests = [
+            qe.QueryRequest(
+                limit=1, query=qe.Query.Nearest(qe.SparseVector([word], [1.0]), using="words"), with_vector=["words"]
+            )
+            for word in words
+        ]
+        rarities: dict[int, float] = {}
+        for word, found in zip(words, self._engine().query_batch(qe.QueryBatchRequest(requests)), strict=True):
+            if found:
+                vector: Any = found[0].vector
+                weights = dict(zip(vector["words"].indices, vector["words"].values, strict=True))
+                rarities[word] = found[0].score / weights[word]
+        return {word: rarity for word, rarity in rarities.items() if rarity > 0}
+
+    def event_id(self, point: str) -> str:
+        """Return the event id of a stored document."""
+        if point[14] != "8":
+            return point
+        payload = self._engine().retrieve([point], ["id"], False)[0].payload or {}
+        return str(payload["id"])
+
+    def flush(self) -> None:
+        """Empty the engine's log into its files (50 to 350 ms)."""
+        self._engine().flush()
+        self.unflushed = 0
+
+    def sweep(self) -> None:
+        """Give back what overwritten and deleted documents hold; takes seconds."""
+        self._engine().optimize()
+        self._bounds.dead = 0
+        self.flush()
+
+    def close(self) -> None:
+        """Flush and free the memory."""
+        if self._open is None:
+            return
+        if self.unflushed:
+            self.flush()
+        self._bounds.documents = self._open.info().points_count
+        self._open.close()
+        self._open = None
+        save(self._file, self._bounds)
+
+    def remove(self) -> None:
+        """Delete the shard with its directory."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        aside = self._folder.with_name(f"dropped-{self.day}-{time.time_ns()}")
+        self._folder.rename(aside)  # at once or not at all; the next start removes what a crash leaves
+        shutil.rmtree(aside)
+
+    def _engine(self) -> qe.EdgeShard:
+        """The engine's shard, opened or made if need be (30 to 200 ms)."""
+        self.used = time.monotonic()
+        if self._open is None:
+            path = self._folder / "engine"
+            if not path.exists():
+                _make(path, self._size)
+            try:
+                self._open = qe.EdgeShard.load(str(path))
+            except Exception as error:
+                raise IndexUnusable(
+                    f"{path}: the shard cannot be opened: {error}. Next: stop the server, remove this directory and "
+                    f"run `vectadb reindex`"
+                ) from error
+        return self._open
+
+    def _widen(self, low: int | None, high: int | None) -> None:
+        now = self._bounds
+        if low is not None and now.low is not None:
+            low = min(low, now.low)
+        if high is not None and now.high is not None:
+            high = max(high, now.high)
+        if (low, high, None) != (now.low, now.high, now.documents):
+            self._bounds = Bounds(low, high, None, now.dead)
+            self._folder.mkdir(exist_ok=True)
+            save(self._file, self._bounds)
+
+    def _update(self, operation: qe.UpdateOperation, written: int) -> None:
+        engine = self._engine()
+        before = engine.info().points_count
+        engine.update(operation)
+        self._bounds.dead += written - (engine.info().points_count - before)
+        self.unflushed += max(written, 1)
+        self.wrote = time.monotonic()
+
+
+def point_id(event_id: str) -> str:
+    """Return the engine's id of a document: a UUID. An event id of another form becomes a UUID of version 8."""
+    if _NATIVE.fullmatch(event_id):
+        return event_id
+    digest = hashlib.sha256(event_id.encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"
+
+
+def save(path: Path, value: msgspec.Struct) -> None:
+    """Replace a small JSON file at once."""
+    fresh = path.with_suffix(".new")
+    fresh.write_bytes(msgspec.json.encode(value))
+    fresh.replace(path)
+
+
+def _make(path: Path, size: int) -> None:
+    """Make an empty shard, whole or not at all."""
+    fresh = path.with_name("fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    config = qe.EdgeConfig(
+        vectors={"dense": qe.EdgeVectorParams(size=size, distance=qe.Distance.Cosine)},
+        sparse_vectors={"words": qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf)},
+        # No HNSW: building it costs 115 s of a core per 100,000 documents, and a filtered search gains nothing from it.
+        optimizers=qe.EdgeOptimizersConfig(indexing_threshold=10**9, default_segment_number=1),
+        max_search_threads=1,
+    )
+    shard = qe.EdgeShard.create(str(fresh), config)
+    # Every filter is indexed: the six keywords cost 10 to 20 us a document, a filter without index 15 ms per 10,000.
+    create = qe.UpdateOperation.create_field_index
+    shard.update(create("us", qe.IntegerIndexParams(lookup=False, range=True)))
+    for field in _KEYWORDS:
+        shard.update(create(field, qe.PayloadSchemaType.Keyword))
+    shard.flush()
+    shard.close()
+    fresh.rename(path)
+
+
+def _point(point: str, document: Document, vector: list[float]) -> qe.Point:
+    payload: dict[str, Any] = {"us": document.us}
+    for field in _KEYWORDS:
+        value = getattr(document, field)
+        if value is not None:
+            payload[field] = value
+    if point != document.event_id:
+        payload["id"] = document.event_id
+    # The engine would take a vector without direction or words, and let it match: it is left out.
+    vectors: dict[str, Any] = {"dense": vector} if any(vector) else {}
+    indices, weights = sparse(document.text)
+    if indices:
+        vectors["words"] = qe.SparseVector(indices, weights)
+    return qe.Point(point, vectors, payload)
+
+
+def _condition(where: SearchFilter) -> qe.Filter | None:
+    must: list[Any] = [
+        qe.FieldCondition(field, match=qe.MatchValue(value))
+        for field in _KEYWORDS
+        if (value := getattr(where, field)) is not None
+    ]
+    if where.since is not None or where.until is not None:
+        # Whole microseconds are exact as floats until the year 2255.
+        since, until = (None if us is None else float(us) for us in (where.since, where.until))
+        must.append(qe.FieldCondition("us", range=qe.RangeFloat(gte=since, lt=until)))
+    return qe.Filter(must=must) if must else None

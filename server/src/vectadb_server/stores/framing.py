@@ -1,0 +1,131 @@
+"""What the server and its search process say to each other: messages, and frames on a stream socket.
+
+A frame is four bytes of length, big-endian, and one message as MessagePack. Calls are numbered by the server; each gets
+exactly one :class:`Reply`, not always in order. The process speaks first: :class:`Hello`, or :class:`Refusal`, and it
+ends.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter
+
+#: Longest frame in bytes; a longer one is a broken peer.
+MOST = 64 * 2**20
+
+_LENGTH = 4
+
+
+class Search(msgspec.Struct, tag=True):
+    """Asks for the best ``limit`` documents."""
+
+    call: int
+    query: str
+    mode: Mode
+    where: SearchFilter
+    limit: int
+
+
+class Count(msgspec.Struct, tag=True):
+    """Asks for a reply, which carries the counts."""
+
+    call: int
+
+
+class Upsert(msgspec.Struct, tag=True):
+    """Indexes documents; answered when a crash of the process cannot lose them."""
+
+    call: int
+    documents: list[Document]
+
+
+class Delete(msgspec.Struct, tag=True):
+    """Removes documents, each ``(day, event_id)``."""
+
+    call: int
+    event_ids: list[tuple[str, str]]
+
+
+class DropDays(msgspec.Struct, tag=True):
+    """Removes every shard of a day before ``before``."""
+
+    call: int
+    before: str
+
+
+class Hello(msgspec.Struct, tag=True):
+    """The process is ready. ``generation`` changes when the index was made anew, and is empty."""
+
+    generation: int
+    documents: int
+    shards: int
+
+
+class Refusal(msgspec.Struct, tag=True):
+    """The process cannot work with this directory and ends."""
+
+    error: str
+
+
+class Reply(msgspec.Struct, tag=True):
+    """Answers a call. ``error`` says why it was not done; the counts are those of this moment."""
+
+    call: int
+    documents: int
+    shards: int
+    hits: list[Hit] = []
+    error: str | None = None
+
+
+Call = Search | Count | Upsert | Delete | DropDays
+Answer = Hello | Refusal | Reply
+
+_encoder = msgspec.msgpack.Encoder()
+decode_call = msgspec.msgpack.Decoder(Call).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode
+
+
+def frame(message: Call | Answer) -> bytes:
+    """Return the message as a frame.
+
+    Raises:
+        UnicodeEncodeError: a text of it holds a lone surrogate.
+        ValueError: it is longer than ``MOST``.
+    """
+    buffer = bytearray(_LENGTH)
+    _encoder.encode_into(message, buffer, _LENGTH)
+    size = len(buffer) - _LENGTH
+    if size > MOST:
+        raise ValueError(f"a message to or from the search process has {size} bytes, at most {MOST} are possible")
+    buffer[:_LENGTH] = size.to_bytes(_LENGTH, "big")
+    return bytes(buffer)
+
+
+class Frames:
+    """Cuts received bytes into messages, still encoded."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take what the socket gave and return the messages that are now complete, in order.
+
+        Raises:
+            ValueError: the peer announces a message longer than ``MOST``.
+        """
+        buffer = self._buffer
+        buffer += data
+        found: list[bytes] = []
+        start = 0
+        while len(buffer) - start >= _LENGTH:
+            size = int.from_bytes(buffer[start : start + _LENGTH], "big")
+            if size > MOST:
+                raise ValueError(f"the peer announces a message of {size} bytes, at most {MOST} are possible")
+            end = start + _LENGTH + size
+            if len(buffer) < end:
+                break
+            found.append(bytes(buffer[start + _LENGTH : end]))
+            start = end
+        del buffer[:start]
+        return found

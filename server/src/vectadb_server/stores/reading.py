@@ -1,0 +1,269 @@
+"""Reads of the record, over all its days. Lists are merged from days whose times can matter, newest first."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from vectadb_server.stores import rows
+from vectadb_server.stores.base import DigestHour, RecordReader, StatsBucket
+from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.segments import META
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Sequence
+
+    from vectadb_server.model import Event, Trace
+    from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
+    from vectadb_server.stores.segments import Segments
+
+_CHUNK = 500
+_FILTERS = {
+    "trace": "trace",
+    "session_id": "session",
+    "agent_id": "agent",
+    "event_type": "type",
+    "log_group": "grp",
+    "log_stream": "stream",
+}
+
+
+class Reading(RecordReader):
+    """The reading half of the store."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        # Least and most event time of each day: a day's events may carry any time the application liked.
+        self._bounds: dict[str, tuple[int, int] | None] = {}
+
+    async def event(self, event_id: str) -> Event | None:
+        """See :class:`RecordReader`."""
+        async with self._segments.use(META) as meta:
+            home = await meta.one("SELECT VALUE day FROM $ids", {"ids": [record("home", UUID(event_id))]})
+        for day in home or reversed(self._segments.days()):
+            async for row in self._rows(day, [event_id], "*"):
+                if row["size"] > 0:
+                    return rows.stored_event(row, day).event
+                day, event_id = rows.unpacked(row["head"])
+                found = await self.events_of([(day, event_id)])
+                return found[0] if found else None
+        return None
+
+    async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:
+        """See :class:`RecordReader`."""
+        by_day: dict[str, list[str]] = defaultdict(list)
+        for day, event_id in dict.fromkeys(keys):
+            by_day[day].append(event_id)
+        found = {each.key: each.event for day, ids in by_day.items() for each in await self.stored(day, ids)}
+        return [found[key] for key in keys if key in found]
+
+    async def stored(self, day: str, event_ids: Sequence[str]) -> list[rows.StoredEvent]:
+        """Return those of the day's events that are held, in any order."""
+        return [rows.stored_event(row, day) async for row in self._rows(day, event_ids, "*") if row["size"] > 0]
+
+    async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
+        """See :class:`RecordReader`."""
+        conditions, values = ["nus >= $from", "nus <= $to"], {"limit": limit}
+        first = -where.until + 1 if where.until is not None else rows.LEAST
+        last = -where.since if where.since is not None else -rows.LEAST
+        for name, column in _FILTERS.items():
+            value = getattr(where, name)
+            if value is not None:
+                conditions.append(f"{column} = ${column}")
+                values[column] = value
+        if after is not None:
+            first = max(first, -after.us)
+            conditions.append("(nus > $after OR id > $id)")
+            values |= {"after": -after.us, "id": rows.event_ref(after.id)}
+        if first > last or limit < 1:
+            return []
+        values |= {"from": first, "to": last}
+        hint = "WITH INDEX event_trace" if where.trace is not None else "WITH INDEX event_newest"
+        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"
+        days = [where_day for where_day in await self._trace_days(where.trace)] if where.trace is not None else None
+        page: list[Event] = []
+        for day, (least, most) in await self._newest_days(days):
+            if least > -first or most < -last:
+                continue
+            if len(page) == limit and most < page[-1].timestamp:
+                break
+            async with self._segments.use(day) as db:
+                page += [rows.stored_event(row, day).event for row in await db.one(sql, values)]
+            page.sort(key=lambda event: (-event.timestamp, event.event_id))
+            del page[limit:]
+        return page
+
+    async def trace(self, trace_id: str) -> Trace | None:
+        """See :class:`RecordReader`."""
+        for day in await self._trace_days(trace_id):
+            async with self._segments.use(day) as db:
+                found = await db.one("SELECT body FROM $ids", {"ids": [record("trace", trace_id)]})
+            if found:
+                return rows.trace(found[0])
+        return None
+
+    async def trace_events(self, trace_id: str) -> list[Event]:
+        """See :class:`RecordReader`."""
+        found = await self.stored_of_traces({trace_id: await self._trace_days(trace_id)})
+        events = [each.event for each in found.get(trace_id, ())]
+        return sorted(events, key=lambda event: (event.timestamp, event.event_id))
+
+    async def stored_of_traces(self, days_of: dict[str, list[str]]) -> dict[str, list[rows.StoredEvent]]:
+        """Return all events of the traces, each looked for in its days, in any order."""
+        by_day: dict[str, list[str]] = defaultdict(list)
+        for trace_id, days in days_of.items():
+            for day in days:
+                by_day[day].append(trace_id)
+        known = set(self._segments.days())
+        found: dict[str, list[rows.StoredEvent]] = defaultdict(list)
+        for day in sorted(by_day.keys() & known):
+            async with self._segments.use(day) as db:
+                for i in range(0, len(by_day[day]), 30):
+                    traces = by_day[day][i : i + 30]
+                    for row in await db.one("SELECT * FROM event WHERE trace IN $traces", {"traces": traces}):
+                        each = rows.stored_event(row, day)
+                        found[row["trace"]].append(each)
+        return found
+
+    async def days_of_traces(self, traces: Collection[str]) -> dict[str, list[str]]:
+        """Return the days in which the traces have, or had, events."""
+        asked = [record("trace_days", trace) for trace in traces]
+        async with self._segments.use(META) as meta:
+            found = await meta.one("SELECT id, days FROM $ids", {"ids": asked})
+        return {key_of(row["id"]): sorted(row["days"]) for row in found}
+
+    async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
+        """See :class:`RecordReader`."""
+        conditions, values = ["nstart >= $from", "nstart <= $to"], {"limit": limit}
+        first = -where.until + 1 if where.until is not None else rows.LEAST
+        last = -where.since if where.since is not None else -rows.LEAST
+        for name, column in (("status", "status"), ("agent_id", "agent"), ("session_id", "session"), ("basis", "basis")):
+            value = getattr(where, name)
+            if value is not None:
+                conditions.append(f"{column} = ${column}")
+                values[column] = value
+        if where.basis is None:
+            conditions.append("basis != 'time_window'")
+        if after is not None:
+            first = max(first, -after.us)
+            conditions.append("(nstart > $after OR id > $id)")
+            values |= {"after": -after.us, "id": record("trace", after.id)}
+        if first > last or limit < 1:
+            return []
+        values |= {"from": first, "to": last}
+        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {' AND '.join(conditions)} ORDER BY nstart, id LIMIT $limit"
+        page: list[Trace] = []
+        for day, (_, most) in await self._newest_days():
+            # A trace is kept with its first day and starts no later than the latest event in it.
+            if most < -last or (len(page) == limit and most < page[-1].start):
+                break
+            async with self._segments.use(day) as db:
+                page += [rows.trace(row) for row in await db.one(sql, values)]
+            page.sort(key=lambda trace: (-trace.start, trace.trace_id))
+            del page[limit:]
+        return page
+
+    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
+        """See :class:`RecordReader`."""
+        totals: dict[tuple[str, int], DigestHour] = {}
+        for day in self._segments.days():
+            async with self._segments.use(day) as db:
+                if log_group is None:
+                    found = await db.one("SELECT id, n, sum FROM digest")
+                else:
+                    found = await db.one(
+                        "SELECT id, n, sum FROM digest:[$group, $since]..[$group, $until]",
+                        {"group": log_group, "since": since, "until": until},
+                    )
+            for row in found:
+                group, hour, _ = key_of(row["id"])
+                if since <= hour < until:
+                    total = totals.setdefault((group, hour), DigestHour(group, hour, 0, 0))
+                    total.count += row["n"]
+                    total.digest = (total.digest + int(row["sum"], 16)) % 2**128
+        return [totals[key] for key in sorted(totals)]
+
+    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
+        """See :class:`RecordReader`."""
+        buckets = [StatsBucket(start, 0, {}, 0, 0, 0, 0, 0, []) for start in range(since, until, bucket)]
+        if not buckets:
+            return []
+        values = {"from": -until + 1, "to": -since, "since": since, "bucket": bucket}
+        types: list[Counter[str]] = [Counter() for _ in buckets]
+        for day, (least, most) in await self._newest_days():
+            if least >= until or most < since:
+                continue
+            async with self._segments.use(day) as db:
+                counted = await db.one(
+                    "SELECT type, math::floor((us - $since) / $bucket) AS slot, count() AS n FROM event "
+                    "WITH INDEX event_newest WHERE nus >= $from AND nus <= $to GROUP BY slot, type",
+                    values,
+                )
+                summaries = await db.one(
+                    "SELECT * FROM trace WITH INDEX trace_newest WHERE nstart >= $from AND nstart <= $to", values
+                )
+            for row in counted:
+                types[int(row["slot"])][row["type"]] += row["n"]
+            for row in summaries:
+                _count(buckets, rows.trace(row), since, bucket)
+        for each, counts in zip(buckets, types, strict=True):
+            each.types = dict(sorted(counts.items()))
+            each.events, each.errors = counts.total(), counts["error"]
+            each.durations.sort()
+        return buckets
+
+    async def days(self) -> list[str]:
+        """See :class:`RecordReader`."""
+        return self._segments.days()
+
+    async def check(self) -> None:
+        """See :class:`RecordReader`."""
+        async with self._segments.use(META) as meta:
+            await meta.one("RETURN 1")
+
+    async def _trace_days(self, trace_id: str) -> list[str]:
+        return (await self.days_of_traces([trace_id])).get(trace_id, [])
+
+    async def _rows(self, day: str, event_ids: Sequence[str], columns: str) -> AsyncIterator[dict[str, Any]]:
+        """Rows by id. Never ``WHERE id IN``: that scans the table."""
+        if day not in self._segments:
+            return
+        async with self._segments.use(day) as db:
+            for i in range(0, len(event_ids), _CHUNK):
+                refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
+                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):
+                    yield row
+
+    async def _newest_days(self, among: Sequence[str] | None = None) -> list[tuple[str, tuple[int, int]]]:
+        """Days that hold events, with their least and most event time, by the latter, descending."""
+        known = []
+        for day in self._segments.days():
+            if (among is None or day in among) and (bounds := await self._bounds_of(day)) is not None:
+                known.append((day, bounds))
+        return sorted(known, key=lambda item: item[1][1], reverse=True)
+
+    async def _bounds_of(self, day: str) -> tuple[int, int] | None:
+        if day not in self._bounds:
+            where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
+            async with self._segments.use(day) as db:
+                first, last = await db.run(
+                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"
+                )
+            # While it was read, a commit may have said more.
+            self._bounds.setdefault(day, (-last[0], -first[0]) if first else None)
+        return self._bounds[day]
+
+    async def _widen(self, day: str, least: int, most: int) -> None:
+        known = await self._bounds_of(day)
+        self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
+
+
+def _count(buckets: list[StatsBucket], trace: Trace, since: int, bucket: int) -> None:
+    each = buckets[(trace.start - since) // bucket]
+    each.traces += 1
+    each.failed += trace.status == "error"
+    each.input_tokens += trace.tokens.input or 0
+    each.output_tokens += trace.tokens.output or 0
+    if trace.status in ("ok", "error"):
+        each.durations.append(trace.end - trace.start)

@@ -1,0 +1,224 @@
+"""Events as rows and back.
+
+What is looked for is a column; the rest of an event is one JSON text, which costs half of what columns cost, and which
+takes what a column would not (nesting, NUL).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from vectadb_server.attribution import Boundary
+from vectadb_server.blocks import Key, Row
+from vectadb_server.model import Basis, Event, Source, Trace
+from vectadb_server.stores.engine import key_of, record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+#: Below every time there is: rows without a time sort before this.
+LEAST = -(2**62)
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    properties: dict[str, Any] = {}
+    raw: str | None = None
+    trace_id: str | None = None
+    request_id: str | None = None
+    parent_event_id: str | None = None
+    source: Source | None = None
+    created_at: int = 0
+
+
+class StoredEvent(msgspec.Struct):
+    """An event with what only the server knows of it. ``search`` and ``relate``: its place in index and graph."""
+
+    key: Key
+    event: Event
+    search: bool = True
+    relate: bool = True
+
+
+class HeldRow(msgspec.Struct, frozen=True):
+    """A row as it was read: what the block rule asks for, its trace and, of a boundary, that one's row key."""
+
+    row: Row
+    trace: str | None = None
+    mark: tuple[Any, ...] | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Body).decode
+_decode_trace = msgspec.json.Decoder(Trace).decode
+
+
+def day_of(us: int) -> str:
+    """UTC day of a time, ``YYYY-MM-DD``."""
+    return f"{datetime.fromtimestamp(us // 1_000_000, UTC):%Y-%m-%d}"
+
+
+def packed(key: Key) -> str:
+    """One text of a key: the day's ten characters, then the id."""
+    return key[0] + key[1]
+
+
+def unpacked(text: str) -> Key:
+    """Undo :func:`packed`."""
+    return text[:10], text[10:]
+
+
+def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str, Any]:
+    """Return the row of an event. Columns whose value is the common one are left out."""
+    source = event.source
+    made: dict[str, Any] = {
+        "id": UUID(row.key[1]),
+        "us": event.timestamp,
+        "nus": -event.timestamp,
+        "at": event.order[0],
+        "trace": event.trace,
+        "basis": event.basis,
+        "type": event.event_type,
+        "size": row.size,
+        "body": _encode(
+            _Body(
+                properties=event.properties,
+                raw=event.raw,
+                trace_id=event.trace_id,
+                request_id=event.request_id,
+                parent_event_id=event.parent_event_id,
+                source=source,
+                created_at=event.created_at,
+            )
+        ).decode(),
+    }
+    if event.agent_id is not None:
+        made["agent"] = event.agent_id
+    if event.session_id is not None:
+        made["session"] = event.session_id
+    if source is not None:
+        made["grp"] = source.log_group
+        made["stream"] = source.log_stream
+    if len(row.records) > 1:
+        made["records"] = [packed(key) for key in row.records]
+    if row.head is not None:
+        made["head"] = packed(row.head)
+    if not search:
+        made["search"] = False
+    if not relate:
+        made["relate"] = False
+    return made
+
+
+def stub_row(row: Row) -> dict[str, Any]:
+    """Return the row of a record that is inside a block of another."""
+    assert row.head is not None
+    return {"id": UUID(row.key[1]), "size": 0, "head": packed(row.head)}
+
+
+def stored_event(found: Mapping[str, Any], day: str) -> StoredEvent:
+    """Undo :func:`event_row`."""
+    body = _decode(found["body"])
+    event_id = str(key_of(found["id"]))
+    if found.get("records"):
+        record_ids = [unpacked(text)[1] for text in found["records"]]
+    else:
+        record_ids = [] if found.get("head") else [event_id]
+    event = Event(
+        event_id=event_id,
+        timestamp=found["us"],
+        event_type=found["type"],
+        properties=body.properties,
+        raw=body.raw,
+        trace_id=body.trace_id,
+        request_id=body.request_id,
+        session_id=found.get("session"),
+        agent_id=found.get("agent"),
+        parent_event_id=body.parent_event_id,
+        source=body.source,
+        record_ids=record_ids,
+        trace=found.get("trace"),
+        basis=found["basis"],
+        created_at=body.created_at,
+    )
+    return StoredEvent((day, event_id), event, found.get("search") is not False, found.get("relate") is not False)
+
+
+def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
+    """Undo :func:`event_row` and :func:`stub_row` as far as the block rule asks; of ``HELD`` columns."""
+    key = (day, str(key_of(found["id"])))
+    head, records = found.get("head"), found.get("records")
+    size: int = found["size"]
+    if records:
+        keys = tuple(unpacked(text) for text in records)
+    else:
+        keys = () if head else (key,)
+    mark = found.get("mark")
+    row = Row(key=key, records=keys, head=unpacked(head) if head else None, size=size)
+    return HeldRow(row, found.get("trace"), None if mark is None else tuple(mark))
+
+
+HELD = "id, size, head, records, trace, mark"
+
+
+def boundary_row(boundary: Boundary) -> dict[str, Any]:
+    """Return the row of a boundary; its id is an array, so that a stream's boundaries are one range."""
+    made: dict[str, Any] = {"id": boundary_key(boundary), "start": boundary.start, "trace": boundary.trace}
+    if boundary.name:
+        made["name"] = boundary.name
+    if boundary.request_id is not None:
+        made["request"] = boundary.request_id
+    return made
+
+
+def boundary_key(boundary: Boundary) -> list[Any]:
+    """Return what identifies the boundary's row."""
+    return [boundary.stream_key, boundary.kind, *boundary.order, boundary.event_id]
+
+
+def boundary(found: Mapping[str, Any]) -> Boundary:
+    """Undo :func:`boundary_row`."""
+    stream_key, kind, us, ingestion, log_id, part, event_id = key_of(found["id"])
+    return Boundary(
+        stream_key=stream_key,
+        order=(us, ingestion, log_id, part),
+        kind=kind,
+        start=found["start"],
+        event_id=event_id,
+        trace=found["trace"],
+        name=found.get("name") or "",
+        request_id=found.get("request"),
+    )
+
+
+def trace_row(trace: Trace, edges: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """Return the row of a summary; ``edges`` are those written for it."""
+    return {
+        "id": trace.trace_id,
+        "nstart": -trace.start,
+        "status": trace.status,
+        "agent": trace.agent_id,
+        "session": trace.session_id,
+        "basis": trace.basis,
+        "edges": [list(edge) for edge in edges],
+        "body": _encode(trace).decode(),
+    }
+
+
+def trace(found: Mapping[str, Any]) -> Trace:
+    """Undo :func:`trace_row`."""
+    return _decode_trace(found["body"])
+
+
+def event_ref(event_id: str) -> Any:
+    """Return the reference to an event's row."""
+    return record("event", UUID(event_id))
+
+
+WEAK: tuple[Basis, ...] = ("invocation", "run", "time_window", "event")
+"""Why an event is in its trace where boundaries may move it to another."""

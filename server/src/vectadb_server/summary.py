@@ -1,0 +1,102 @@
+"""The summary of a trace: what was asked, what came of it, and how much it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from . import usage
+from . import vocabulary as vocab
+from .model import Basis, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .model import Event, Span, SpanStatus, Tokens
+    from .nesting import Node
+    from .outcome import Outcomes
+    from .pairing import Pairing
+
+#: A summary is a row in a list: longer texts are cut there. The spans and events hold them whole.
+MAX_TEXT = 4000
+
+_STRENGTH: dict[Basis, int] = {basis: rank for rank, basis in enumerate(get_args(Basis))}
+
+
+def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dict[Node, Tokens]) -> Trace:
+    """Sum up the trace. ``tokens`` are those that each node tells of itself."""
+    events, nodes = found.events, found.nodes
+    status = outcomes.trace_status()
+    times = [event.timestamp for event in events]
+    return Trace(
+        trace_id=next((event.trace for event in events if event.trace), ""),
+        basis=min((event.basis for event in events), key=lambda basis: _STRENGTH.get(basis, len(_STRENGTH))),
+        start=min([*times, *(span.start for span in spans)]),
+        end=max([*times, *(span.end for span in spans if span.end is not None)]),
+        status=status,
+        name=_name(found),
+        agent_id=next((event.agent_id for event in events if event.agent_id), None),
+        session_id=next((event.session_id for event in events if event.session_id), None),
+        request_id=next((event.request_id for event in events if event.request_id), None),
+        events=len(events),
+        spans=len(spans),
+        tool_calls=sum(node.kind == "tool" for node in nodes),
+        llm_calls=sum(node.kind == "llm" for node in nodes),
+        errors=outcomes.errors,
+        tokens=usage.of_trace(found, tokens),
+        input=_shortened(_asked(events)),
+        output=_shortened(_answered(found, status)),
+        first_error=_shortened(outcomes.first_error),
+    )
+
+
+def _name(found: Pairing) -> str:
+    """The first agent's name, else the first outermost span's, else whatever names the agent."""
+    agents = (node.name for node in found.nodes if node.kind == "agent")
+    roots = (node.name for node in found.nodes if node.parent is None)
+    stated = (event.properties.get("gen_ai.agent.name") or event.agent_id for event in found.events)
+    return next((name for names in (agents, roots, stated) for name in names if name and isinstance(name, str)), "")
+
+
+def _asked(events: Iterable[Event]) -> str | None:
+    """The first question: a query, what an agent or chain was given, a user's message, or a prompt."""
+    for event in events:
+        text = ""
+        kind = vocab.OPENS.get(event.event_type) or vocab.CLOSES.get(event.event_type)
+        if event.event_type == "query":
+            text = vocab.question(event)
+        elif event.event_type == "message" and vocab.role(event) == "user":
+            text = vocab.body(event)
+        elif kind in ("agent", "chain", "llm"):
+            text = vocab.as_text(vocab.given(event, kind))
+        if text:
+            return text
+    return None
+
+
+def _answered(found: Pairing, status: SpanStatus) -> str | None:
+    """The last answer of an agent (of a chain, where there is no agent); of the model alone, if all went well."""
+    by_model = None
+    chains_count = all(node.kind != "agent" for node in found.nodes)
+    for event in reversed(found.events):
+        type_ = event.event_type
+        node = found.of.get(event.event_id)
+        text = ""
+        if type_ == "agent_finish":
+            text = vocab.answer(event)
+        elif type_ == "agent_end" or (type_ == "chain_end" and (chains_count or _is_whole(node))):
+            text = vocab.as_text(vocab.returned(event, "agent"))
+        elif by_model is None and type_ == "llm_end":
+            by_model = vocab.as_text(vocab.returned(event, "llm")) or None
+        elif by_model is None and type_ == "message" and vocab.role(event) == "assistant":
+            by_model = vocab.body(event) or None
+        if text and vocab.failure(event) is None:
+            return text
+    return by_model if status == "ok" else None
+
+
+def _is_whole(node: Node | None) -> bool:
+    return node is not None and (node.parent is None or node.kind == "agent")
+
+
+def _shortened(text: str | None) -> str | None:
+    return text if text is None or len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

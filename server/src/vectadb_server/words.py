@@ -1,0 +1,137 @@
+r"""Words of a text as a sparse vector: what exact search counts.
+
+A word is lower-cased and loses its accents. An identifier counts whole and by its parts, so that ``searchFlights``,
+``search_flights`` and ``search flights`` find each other and the exact spelling still wins. Scripts that put no spaces
+between words (Chinese, Japanese, Thai …) and Korean are cut into single characters and pairs.
+
+>>> terms("Café: getUserId failed")
+['cafe', 'getuserid', 'get', 'user', 'id', 'failed']
+>>> terms("机票")
+['机', '机票', '票']
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from zlib import crc32
+
+#: Most characters of a text that are looked at: its head and its tail (a traceback names the error last).
+HEAD, TAIL = 24_000, 8_000
+
+_LONGEST = 128  # characters of one word; a longer one is a blob, and its start names it
+_LONGEST_CAMEL = 64  # nobody writes longer names; blobs of base64 would fall into hundreds of pieces
+_REMEMBERED = 50_000  # chunks whose terms are kept: about 15 MB
+
+# BM25's saturation of repeated words and its allowance for long texts, with a fixed average length, so that a text's
+# weights never depend on the others. The engine multiplies by how rare a word is.
+_K1, _B, _AVERAGE = 1.2, 0.75, 60.0
+
+# Combining accents and vowel signs belong to their words, though `\w` leaves them out.
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+    "\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
+)
+_NO_SPACES = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30fa\u30fc-\u30ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+
+_ASCII_CHUNK = re.compile(r"[A-Za-z0-9]+(?:(?:_+|[-.])[A-Za-z0-9]+)*")
+_CHUNK = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:(?:_+|[-.])(?:[^\W_]|[{_MARKS}])+)*")
+_SEPARATORS = re.compile(r"[-._]+")
+_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^A-Za-z0-9]+")
+_RUNS = re.compile(rf"[{_NO_SPACES}]+|[^{_NO_SPACES}]+")
+_UNSPACED = re.compile(rf"[{_NO_SPACES}]")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_LETTERS = str.maketrans(
+    {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ı": "i"}
+    | {"þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ß": "ss", "ẞ": "SS"}
+)
+
+_remembered: dict[str, tuple[int, ...]] = {}
+
+
+def clip(text: str, head: int, tail: int) -> str:
+    """Return ``text``, or its first ``head`` and last ``tail`` characters where it is longer."""
+    return text if len(text) <= head + tail else f"{text[:head]}\n{text[-tail:]}"
+
+
+def terms(text: str) -> list[str]:
+    """Return the words of ``text`` in order, with repetitions. Punctuation and symbols alone give none."""
+    return [term for chunk in _chunks(text) for term in _split(chunk)]
+
+
+def sparse(text: str) -> tuple[list[int], list[float]]:
+    """Return the sparse vector of a document: hashed words, no index twice, and the weight of each.
+
+    Both lists are empty where the text has no word.
+    """
+    known = _remembered
+    hashes: list[int] = []
+    for chunk in _chunks(text):
+        hashes += known.get(chunk) or _hashes(chunk)
+    counts = Counter(hashes)
+    length = _K1 * (1 - _B + _B * len(hashes) / _AVERAGE)
+    return list(counts), [(_K1 + 1) * n / (n + length) for n in counts.values()]
+
+
+def sparse_query(text: str, most: int = 64) -> list[int]:
+    """Return the hashed words of a query, each once, in order; no more than ``most``."""
+    found: dict[int, None] = {}
+    for chunk in _chunks(text):
+        found.update(dict.fromkeys(_hashes(chunk)))
+        if len(found) >= most:
+            break
+    return list(found)[:most]
+
+
+def _chunks(text: str) -> list[str]:
+    """Words and whole identifiers as they are written."""
+    text = clip(text, HEAD, TAIL)
+    return _ASCII_CHUNK.findall(text) if text.isascii() else _CHUNK.findall(text)
+
+
+def _hashes(chunk: str) -> tuple[int, ...]:
+    found = _remembered.get(chunk)
+    if found is None:
+        found = tuple([crc32(term.encode("utf-8", "surrogatepass")) for term in _split(chunk)])
+        if len(chunk) <= _LONGEST:
+            if len(_remembered) >= _REMEMBERED:
+                _remembered.clear()
+            _remembered[chunk] = found
+    return found
+
+
+def _split(chunk: str) -> list[str]:
+    """The terms of one chunk: the whole, and its parts where it has several."""
+    if chunk.isascii():
+        return _names(chunk)
+    folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", chunk))
+    # Composed again: NFKD has also taken Hangul syllables and voiced kana apart, which are letters of their own.
+    folded = unicodedata.normalize("NFKC", folded).translate(_LETTERS)
+    if not _UNSPACED.search(folded):
+        return [term for name in _CHUNK.findall(folded) for term in _names(name)]
+    return [
+        term
+        for run in _RUNS.findall(folded)
+        for term in (_pairs(run) if _UNSPACED.match(run) else [t for name in _CHUNK.findall(run) for t in _names(name)])
+    ]
+
+
+def _names(name: str) -> list[str]:
+    """An identifier in lower case and, where it has several parts, those."""
+    if name.islower() and name.isalnum():
+        return [name[:_LONGEST].casefold()]
+    parts = _SEPARATORS.split(name)
+    if len(name) <= _LONGEST_CAMEL:
+        parts = [piece for part in parts for piece in _CAMEL.findall(part)]
+    whole = name[:_LONGEST].casefold()
+    return [whole] if len(parts) == 1 else [whole, *(part[:_LONGEST].casefold() for part in parts)]
+
+
+def _pairs(run: str) -> list[str]:
+    """Each letter, followed by the pair that it begins."""
+    pairs = [*(run[i : i + 2] for i in range(len(run) - 1)), ""]
+    return [term for letter, pair in zip(run, pairs, strict=True) for term in (letter, pair) if term]
