@@ -1,0 +1,46 @@
+# Every target does its own set-up. A fresh machine needs python3 (3.11 or newer), make and a package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ROOMS := core plugins/cloudwatch plugins/parsers plugins/sinks server
+SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/sinks/src server/src
+
+.PHONY: install demo test bench lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    the main job, end to end, on this machine: CloudWatch (emulated) in, traces out"
+	@echo "make test    every test"
+	@echo "make bench   how fast, measured"
+	@echo "make lint    formatting, lint, types"
+	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
+
+install: $(INSTALLED)
+
+# uv lives inside the environment: it makes the one install of everything a matter of seconds.
+$(INSTALLED): constraints.txt $(ROOMS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %d.%d here; 3.11 or newer is needed (make PYTHON=python3.12 …)" % sys.version_info[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@echo "installing into $(VENV) …"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --requirement requirements-dev.txt $(ROOMS:%=--editable %)
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES) benchmarks demo
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
