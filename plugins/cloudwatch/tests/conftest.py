@@ -81,7 +81,6 @@ class Aws:
 
     def __init__(self, faults: FaultyMoto, url: str) -> None:
         self.faults = faults
-        self.url = url
         self.client = boto3.client(
             "logs", region_name=REGION, endpoint_url=url, aws_access_key_id="k", aws_secret_access_key="s"
         )
@@ -140,19 +139,21 @@ def now_ms() -> int:
 
 
 @pytest.fixture(scope="session")
-def moto_server() -> Iterator[tuple[FaultyMoto, str]]:
+def moto_server() -> Iterator[Aws]:
     faults = FaultyMoto()
     server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=_Quiet)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield faults, f"http://127.0.0.1:{server.server_port}"
+    peer = Aws(faults, f"http://127.0.0.1:{server.server_port}")
+    yield peer
+    peer.client.close()
     server.shutdown()
     thread.join()
     server.server_close()
 
 
 @pytest.fixture
-def aws(moto_server: tuple[FaultyMoto, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(moto_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     from moto.logs.models import logs_backends
 
     for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_SESSION_TOKEN"):
@@ -162,12 +163,10 @@ def aws(moto_server: tuple[FaultyMoto, str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    faults, url = moto_server
-    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    faults = moto_server.faults
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_server.client.meta.endpoint_url)
     logs_backends.reset()
     faults.hooks.clear()
     faults.calls.clear()
-    peer = Aws(faults, url)
-    yield peer
+    yield moto_server
     faults.hooks.clear()
-    peer.client.close()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
+import msgspec
 
+from vectadb_agent_cloudwatch.answers import take_over
 from vectadb_agent_cloudwatch.failures import ApiError, Kind, classify_answer, full_jitter, is_round
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ T = TypeVar("T")
 
 _PAUSE_CAP = 20.0
 _CREDENTIALS_CAP = 300.0
-_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError)
 """What an answer of another shape than CloudWatch's raises, here and in botocore: a proxy's page, say."""
 
 
@@ -64,6 +67,9 @@ class LogsApi:
         self._renewals = 0
         self._proven = False
         self._renewing = anyio.Lock()
+        # A page takes ten times its size while it is decoded. One at a time is no slower: the GIL lets no two anyway.
+        self._decoding = threading.Lock()
+        self._turn = threading.local()
         self._threads = anyio.CapacityLimiter(access.connections)
 
     async def close(self) -> None:
@@ -226,9 +232,28 @@ class LogsApi:
         except (BotoCoreError, ValueError) as error:
             raise ApiError("credentials" if classify(error) == "credentials" else "setup", str(error)) from error
         self.region = region
+        client.meta.events.register("before-parse.cloudwatch-logs", self._take_turn)
+        for operation in ("FilterLogEvents", "GetLogEvents"):
+            client.meta.events.register(f"before-parse.cloudwatch-logs.{operation}", take_over)
         return client
 
     def _call(
+        self, client: Any, operation: str, parameters: Mapping[str, Any], convert: Callable[[dict[str, Any]], T]
+    ) -> T:
+        try:
+            return self._answer(client, operation, parameters, convert)
+        finally:
+            if getattr(self._turn, "taken", False):
+                self._turn.taken = False
+                self._decoding.release()
+
+    def _take_turn(self, **_: Any) -> None:
+        """Called by botocore before it decodes an answer."""
+        if not getattr(self._turn, "taken", False):
+            self._decoding.acquire()
+            self._turn.taken = True
+
+    def _answer(
         self, client: Any, operation: str, parameters: Mapping[str, Any], convert: Callable[[dict[str, Any]], T]
     ) -> T:
         from botocore import xform_name

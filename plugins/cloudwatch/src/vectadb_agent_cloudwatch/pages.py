@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from vectadb_agent import LogRecord, LogStream
+from vectadb_agent_cloudwatch.answers import page_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from vectadb_agent_cloudwatch.answers import LogEvent
     from vectadb_agent_cloudwatch.api import LogsApi
     from vectadb_agent_cloudwatch.quota import TokenBucket
     from vectadb_agent_cloudwatch.slices import Slice
@@ -118,24 +120,18 @@ class FilterPages:
         return self._api.held("FilterLogEvents", parameters, self._convert, bucket=self._bucket, slots=self._slots)
 
     def _convert(self, response: dict[str, Any]) -> Page:
+        answer = page_of(response)
         streams: dict[str, LogStream] = {}
         records = []
-        for event in response.get("events") or ():
-            name = event.get("logStreamName", "")
+        for event in answer.events or ():
+            name = event.log_stream_name
             stream = streams.get(name)
             if stream is None:
                 stream = streams[name] = self._group.stream(name)
-            ingested = event.get("ingestionTime")
-            records.append(
-                LogRecord(
-                    stream,
-                    event["eventId"],
-                    event["timestamp"] * 1000,
-                    event.get("message", ""),
-                    None if ingested is None else ingested * 1000,
-                )
-            )
-        return Page(records, response.get("nextToken") or None)
+            if event.event_id is None:
+                raise ValueError("an event without eventId")
+            records.append(_record(stream, event.event_id, event))
+        return Page(records, answer.next_token or None)
 
 
 class GetPages:
@@ -184,30 +180,32 @@ class GetPages:
         stream = self._group.stream(part.streams[0])
 
         def convert(response: dict[str, Any]) -> Page:
-            records = [self._record(stream, event, part) for event in response.get("events") or ()]
-            following = response.get("nextForwardToken")
+            answer = page_of(response)
+            records = [_record(stream, _made_id(stream, event, part), event) for event in answer.events or ()]
+            following = answer.next_forward_token
             # the token that was sent comes back: the end. An empty page with another token is not.
             return Page(records, None if following == token else following, len(records) / _FULL_PAGE)
 
         async with self._api.held("GetLogEvents", parameters, convert, bucket=self._bucket, slots=self._slots) as page:
             yield page
 
-    def _record(self, stream: LogStream, event: dict[str, Any], part: Pass) -> LogRecord:
-        timestamp, message = event["timestamp"], event.get("message", "")
-        ingested = event.get("ingestionTime")
-        if timestamp != part.occurrences_at:
-            part.occurrences_at = timestamp
-            part.occurrences.clear()
-        content = content_id(stream.log_stream, timestamp, ingested, message)
-        occurrence = part.occurrences.get(content, 0)
-        part.occurrences[content] = occurrence + 1
-        return LogRecord(
-            stream,
-            f"{content}-{occurrence}",
-            timestamp * 1000,
-            message,
-            None if ingested is None else ingested * 1000,
-        )
+
+def _record(stream: LogStream, log_id: str, event: LogEvent) -> LogRecord:
+    ingested = event.ingestion_time
+    return LogRecord(
+        stream, log_id, event.timestamp * 1000, event.message, None if ingested is None else ingested * 1000
+    )
+
+
+def _made_id(stream: LogStream, event: LogEvent, part: Pass) -> str:
+    """An id for an event that has none. Equal ones are numbered: sharing a millisecond, no slice parts them."""
+    if event.timestamp != part.occurrences_at:
+        part.occurrences_at = event.timestamp
+        part.occurrences.clear()
+    content = content_id(stream.log_stream, event.timestamp, event.ingestion_time, event.message)
+    occurrence = part.occurrences.get(content, 0)
+    part.occurrences[content] = occurrence + 1
+    return f"{content}-{occurrence}"
 
 
 def content_id(stream: str, timestamp: int, ingested: int | None, message: str) -> str:
