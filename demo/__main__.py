@@ -7,26 +7,19 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import httpx
 
 from demo import logs
-from demo.oracle import Key, Verdict, judge
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BIN = Path(sys.executable).parent
-PATIENCE = 120.0
-"""Seconds that the whole way may take on a slow machine."""
+from demo.oracle import Verdict, judge, ledger, stored
+from demo.processes import BIN, agent, aws, cloudwatch, server, until
 
 CONFIG = """\
 agent: {{state_dir: {directory}/state}}
@@ -61,31 +54,24 @@ def main() -> int:
     once = options.parse_args().once or not sys.stdout.isatty()
     with tempfile.TemporaryDirectory(prefix="vectadb-demo-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
-        endpoint = stack.enter_context(_cloudwatch(directory))
-        os.environ |= {
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "demo",
-            "AWS_SECRET_ACCESS_KEY": "demo",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        os.environ |= aws(stack.enter_context(cloudwatch(directory)))
         client = boto3.client("logs")
         started = time.monotonic()
         count = logs.put(client, time.time_ns() // 1000)
         _say(f"{count} log records of real LangChain runs and of a shop lie in 3 log groups of an emulated CloudWatch.")
-        url = stack.enter_context(_server(directory))
+        url = stack.enter_context(server(directory))
         _say(f"vectadb serve                  {url}")
         config = directory / "agent.yaml"
         config.write_text(
             CONFIG.format(directory=directory, url=url, research=logs.RESEARCH, support=logs.SUPPORT, shop=logs.SHOP)
         )
-        stack.enter_context(_agent(config, directory))
+        stack.enter_context(agent(config, directory))
         _say(f"vectadb-agent run --config {config}")
-        _wait_until_all_is_there(url, count, directory)
+        wait_until_all_is_there(url, count, directory)
         _say(f"Everything arrived {time.monotonic() - started:.1f} s after the logs were written.\n")
-        events, traces = _all(url, "events"), _all(url, "traces")
+        events, traces = stored(url, "events"), stored(url, "traces")
         _show(url, traces)
-        verdict = judge(_ledger(client), events)
+        verdict = judge(ledger(client), events)
         _say(_in_words(verdict))
         if not once:
             _say(
@@ -129,45 +115,9 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-@contextlib.contextmanager
-def _cloudwatch(directory: Path) -> Iterator[str]:
-    port = _free_port()
-    with _process([BIN / "moto_server", "-p", str(port)], directory / "moto.log"):
-        url = f"http://127.0.0.1:{port}"
-        _until(lambda: _answers(f"{url}/moto-api/data.json"), "the emulated CloudWatch", directory / "moto.log")
-        yield url
+def wait_until_all_is_there(url: str, records: int, directory: Path) -> None:
+    """Wait until the server holds so many records and its indexer is through."""
 
-
-@contextlib.contextmanager
-def _server(directory: Path) -> Iterator[str]:
-    port = _free_port()
-    log = directory / "server.log"
-    command = [BIN / "vectadb", "serve", "--port", str(port), "--data-dir", directory / "data"]
-    with _process(command, log):
-        url = f"http://127.0.0.1:{port}"
-        _until(lambda: _answers(f"{url}/health"), "vectadb serve", log)
-        yield url
-
-
-def _agent(config: Path, directory: Path) -> contextlib.AbstractContextManager[None]:
-    return _process([BIN / "vectadb-agent", "run", "--config", config], directory / "agent.log")
-
-
-@contextlib.contextmanager
-def _process(command: list[Any], log: Path) -> Iterator[None]:
-    """Run a process of ours; on leaving, ask it to end, and see to it."""
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait_until_all_is_there(url: str, records: int, directory: Path) -> None:
     def there() -> bool:
         digest = httpx.get(f"{url}/api/v1/events/digest").raise_for_status().json()
         if sum(row["count"] for row in digest["digest"]) < records:
@@ -175,56 +125,7 @@ def _wait_until_all_is_there(url: str, records: int, directory: Path) -> None:
         ready = httpx.get(f"{url}/health/ready").json()
         return not ready["engines"]["indexer"]["lag"]
 
-    _until(there, "the records to arrive", directory / "agent.log")
-
-
-def _until(condition: Any, what: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            raise SystemExit(f"waited {PATIENCE:.0f} s for {what}; the end of its log:\n{tail}")
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _all(url: str, what: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    cursor = ""
-    while True:
-        page = httpx.get(f"{url}/api/v1/{what}", params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
-        body = page.raise_for_status().json()
-        rows += body[what]
-        cursor = body["next_cursor"]
-        if not cursor:
-            return rows
-
-
-def _ledger(client: Any) -> dict[Key, str]:
-    """Read what the source holds, by its own API."""
-    ledger: dict[Key, str] = {}
-    for group in client.describe_log_groups()["logGroups"]:
-        name, token = group["logGroupName"], ""
-        while True:
-            page = client.filter_log_events(logGroupName=name, **({"nextToken": token} if token else {}))
-            for event in page["events"]:
-                ledger[name, event["logStreamName"], event["eventId"]] = event["message"]
-            token = page.get("nextToken", "")
-            if not token:
-                break
-    return ledger
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    until(there, "the records to arrive", directory / "agent.log")
 
 
 if __name__ == "__main__":

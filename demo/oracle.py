@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -32,20 +34,20 @@ class Verdict:
         return not (self.lost or self.duplicates or self.unknown)
 
 
-def judge(ledger: Mapping[Key, str], events: Iterable[Mapping[str, Any]]) -> Verdict:
+def judge(source: Mapping[Key, str], events: Iterable[Mapping[str, Any]]) -> Verdict:
     """Compare the source's messages with the server's events, both complete."""
     claims: Counter[tuple[Key, str]] = Counter()
     blocks: list[tuple[list[tuple[Key, str]], str]] = []
     unknown: list[str] = []
     for event in events:
-        source = event.get("source") or {}
-        if "." in source.get("part", "0"):
+        origin = event.get("source") or {}
+        if "." in origin.get("part", "0"):
             continue
-        group, stream = source.get("log_group", ""), source.get("log_stream", "")
-        ids = source.get("log_ids") or [source.get("log_id", "")]
-        parts = source.get("parts") or [source.get("part", "0")] + ["0"] * (len(ids) - 1)
+        group, stream = origin.get("log_group", ""), origin.get("log_stream", "")
+        ids = origin.get("log_ids") or [origin.get("log_id", "")]
+        parts = origin.get("parts") or [origin.get("part", "0")] + ["0"] * (len(ids) - 1)
         claimed = [((group, stream, log_id), part) for log_id, part in zip(ids, parts, strict=True)]
-        if any(key not in ledger for key, _ in claimed):
+        if any(key not in source for key, _ in claimed):
             unknown.append(str(event["event_id"]))
             continue
         claims.update(claimed)
@@ -55,12 +57,12 @@ def judge(ledger: Mapping[Key, str], events: Iterable[Mapping[str, Any]]) -> Ver
         pieces[key].add(part)
     texts: dict[Key, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for claimed, raw in blocks:
-        for solution in islice(_readings(claimed, raw, ledger, pieces), 64):
+        for solution in islice(_readings(claimed, raw, source, pieces), 64):
             for (key, part), text in zip(claimed, solution, strict=True):
                 texts[key][part].add(text)
-    lost = [key for key, message in ledger.items() if not _whole(message, texts.get(key, {}))]
+    lost = [key for key, message in source.items() if not _whole(message, texts.get(key, {}))]
     duplicates = sorted({key for (key, _), count in claims.items() if count > 1})
-    return Verdict(len(ledger), lost, duplicates, unknown)
+    return Verdict(len(source), lost, duplicates, unknown)
 
 
 def _whole(message: str, parts: Mapping[str, set[str]]) -> bool:
@@ -106,3 +108,31 @@ def _candidates(message: str, *, cut: bool, raw: str, at: int) -> Iterator[str]:
         if message[start] == raw[at : at + 1]:
             for end in range(len(message), start, -1):
                 yield message[start:end]
+
+
+def stored(url: str, what: str) -> list[dict[str, Any]]:
+    """Read all events, or all traces, that the server holds, by its API."""
+    rows: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        page = httpx.get(f"{url}/api/v1/{what}", params={"limit": 500} | ({"cursor": cursor} if cursor else {}))
+        body = page.raise_for_status().json()
+        rows += body[what]
+        cursor = body["next_cursor"]
+        if not cursor:
+            return rows
+
+
+def ledger(client: Any) -> dict[Key, str]:
+    """Read what the source holds, by its own API."""
+    messages: dict[Key, str] = {}
+    for group in client.describe_log_groups()["logGroups"]:
+        name, token = group["logGroupName"], ""
+        while True:
+            page = client.filter_log_events(logGroupName=name, **({"nextToken": token} if token else {}))
+            for event in page["events"]:
+                messages[name, event["logStreamName"], event["eventId"]] = event["message"]
+            token = page.get("nextToken", "")
+            if not token:
+                break
+    return messages

@@ -353,3 +353,13 @@ def test_read_is_always_the_sum_of_its_terms_and_every_record_is_in_one_event(
         for r, part in zip(event.block.records, event.block.parts, strict=True)
     ]
     assert len(claimed) == len(set(claimed)) == counts.delivered
+
+
+async def test_a_sink_that_will_never_work_again_ends_the_pipeline(state: State) -> None:
+    def gone(events: Sequence[Event]) -> Result | None:
+        raise CheckError("the reader is gone")
+
+    pipeline = build(ListSource(batches(["a"]), stay=True), state, MemorySink(gone))
+    with anyio.fail_after(10), pytest.raises(CheckError, match="the reader is gone"):
+        await pipeline.run(anyio.Event(), shutdown_timeout=0.01)
+    assert state.checkpoints("p") == {}

@@ -91,7 +91,11 @@ def _run(options: argparse.Namespace) -> int:
     from vectadb_agent import config, logs, runner
 
     logs.set_up(options.log_level)
-    return runner.run(config.read(_config_path(options)), drain=options.drain)
+    code = runner.run(config.read(_config_path(options)), drain=options.drain)
+    # All is saved. A source's request may still hang in a thread, which an ordinary exit would wait for.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -224,6 +224,7 @@ class Sink(Component):
             RetryableError: nothing is known to be delivered; the same batch comes again. Any other exception counts as
                 one, and is logged with its traceback.
             PermanentError: the batch will never be taken; its events go to the quarantine.
+            CheckError: the sink will never work again; the pipeline ends.
             TooLargeError: the batch is split and its halves are tried.
         """
         raise NotImplementedError

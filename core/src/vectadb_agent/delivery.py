@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from vectadb_agent.components import Result
-from vectadb_agent.errors import PermanentError, RetryableError
+from vectadb_agent.errors import CheckError, PermanentError, RetryableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -51,6 +51,7 @@ class Outlet:
 
     ``settled(parcel, fate)`` is called once for each parcel; ``quarantine(refused)`` must keep events durably;
     ``overlapping(overlap)`` is called instead of ``settled`` for a block whose other records must be shipped anew.
+    ``failed(error)`` is called when the sink says that it will never work again; its events stay unsettled.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Outlet:
         settled: Callable[[Parcel, Fate], None],
         overlapping: Callable[[Overlap], None],
         quarantine: Callable[[Sequence[tuple[Event, str]]], Awaitable[None]],
+        failed: Callable[[CheckError], None],
         most_bytes: int,
     ) -> None:
         self.name = name
@@ -73,6 +75,7 @@ class Outlet:
         self._settled = settled
         self._overlapping = overlapping
         self._quarantine = quarantine
+        self._failed = failed
         self._most_bytes = most_bytes
         self._queue: deque[tuple[float, Parcel]] = deque()
         self._queued_events = 0
@@ -155,6 +158,9 @@ class Outlet:
         while parcels:
             try:
                 result = await self._write(parcels)
+            except CheckError as error:
+                self._failed(error)
+                await anyio.sleep_forever()
             except PermanentError as error:
                 if len(parcels) > 1:
                     # One event that the other side cannot take must not condemn its neighbours.

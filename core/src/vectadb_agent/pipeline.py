@@ -137,12 +137,14 @@ class Pipeline:
                 settled=self._settled if sinks[name].config.required else _ignore,
                 overlapping=self._overlapping if sinks[name].config.required else _ignore_overlap,
                 quarantine=functools.partial(self._quarantine, name),
+                failed=self._fail,
                 most_bytes=settings.max_in_flight,
             )
             for name in settings.sinks
         ]
         self._required = sum(1 for outlet in self._outlets if _config(outlet.sink).required)
         self._reading: anyio.CancelScope | None = None
+        self._failure: CheckError | None = None
         self._bytes = 0
         self._changed = anyio.Event()
         self._dirty = anyio.Event()
@@ -155,9 +157,8 @@ class Pipeline:
         by the next run.
 
         Raises:
-            CheckError: the source cannot work at all.
+            CheckError: the source cannot work at all, or a sink never again.
         """
-        failure: CheckError | None = None
         async with anyio.create_task_group() as group:
             for outlet in self._outlets:
                 group.start_soon(outlet.run)
@@ -167,12 +168,13 @@ class Pipeline:
             try:
                 await self._read(stop, drain=drain)
             except CheckError as error:
-                failure = error
+                self._fail(error)
             with anyio.CancelScope(shield=True):
-                await self._finish(stop, None if drain and not stop.is_set() else shutdown_timeout)
+                unhurried = drain and not stop.is_set() and self._failure is None
+                await self._finish(stop, None if unhurried else shutdown_timeout)
             group.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
 
     async def _finish(self, stop: anyio.Event, grace: float | None) -> None:
         """Deliver what was read: within ``grace`` seconds, or, where that is ``None``, until a stop."""
@@ -205,7 +207,7 @@ class Pipeline:
 
     async def _read(self, stop: anyio.Event, *, drain: bool) -> None:
         failures = 0
-        while not stop.is_set():
+        while not stop.is_set() and self._failure is None:
             with anyio.CancelScope() as reading:
                 self._reading = reading
                 try:
@@ -225,6 +227,11 @@ class Pipeline:
                     await anyio.sleep(random.uniform(0, min(60, 2**failures)))
                     continue
                 return
+
+    def _fail(self, error: CheckError) -> None:
+        self._failure = self._failure or error
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def _stop_reading(self, stop: anyio.Event) -> None:
         await stop.wait()

@@ -282,7 +282,7 @@ async def test_check_says_what_is_wrong_with_the_path(tmp_path):
     with pytest.raises(CheckError, match="does not exist: create it"):
         await sink_at(tmp_path / "absent" / "events").check()
     with pytest.raises(CheckError, match="is a folder"):
-        await sink_at(tmp_path).check()
+        await sink_at(tmp_path).__aenter__()
     (tmp_path / "file").touch()
     with pytest.raises(CheckError, match="Not a directory"):
         await sink_at(tmp_path / "file" / "events").check()

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
+from vectadb_agent import Block
 from vectadb_agent.errors import CheckError, PermanentError, RetryableError, TooLargeError
 from vectadb_agent_sinks.encoding import encode_events
 from vectadb_agent_sinks.vectadb import VectaDBConfig, VectaDBSink
@@ -179,18 +180,44 @@ async def test_without_statuses_the_counts_and_errors_hold(peer, make_event, sta
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        ("rows a, b are taken", "partial_overlap: rows a, b are taken"),
-        ("partial_overlap: a", "partial_overlap: a"),
-        ("", "partial_overlap"),
-    ],
+    ("error", "reason"), [("no object", "invalid: no object"), ("invalid: a", "invalid: a"), ("", "invalid")]
 )
 async def test_a_code_stands_before_its_reason(peer, make_event, error, reason):
-    refusal = {"index": 0, "error": error, "code": "partial_overlap"}
+    refusal = {"index": 0, "error": error, "code": "invalid"}
     peer.says(200, {"ingested": 0, "failed": 1, "errors": [refusal], "statuses": ["failed"]})
     result = await write(peer, [make_event()])
     assert list(result.refused) == [("id-0", reason, False)]
+
+
+def block_of(make_event, number, records):
+    event = make_event(number)
+    (record,) = event.block.records
+    event.block = Block((record,) * records, ("a line",) * records, ("0",) * records)
+    return event
+
+
+async def test_a_block_that_overlaps_others_comes_back_with_its_unclaimed_records(peer, make_event):
+    refusal = {"index": 1, "error": "records are held", "code": "partial_overlap", "unclaimed": [0, 2]}
+    peer.says(200, {"ingested": 1, "failed": 1, "errors": [refusal], "statuses": ["accepted", "failed"]})
+    result = await write(peer, [make_event(0), block_of(make_event, 1, 3)])
+    assert [(event_id, list(unclaimed)) for event_id, unclaimed in result.overlapping] == [("id-1", [0, 2])]
+    assert list(result.refused) == []
+
+
+@pytest.mark.parametrize("unclaimed", [[3], [-1], [0, 7]])
+async def test_unclaimed_records_that_the_block_has_not_are_no_answer(peer, make_event, unclaimed):
+    refusal = {"index": 0, "error": "records are held", "code": "partial_overlap", "unclaimed": unclaimed}
+    peer.says(200, {"ingested": 0, "failed": 1, "errors": [refusal], "statuses": ["failed"]})
+    assert isinstance(await error_of(peer, [block_of(make_event, 0, 3)]), RetryableError)
+
+
+@pytest.mark.parametrize("unclaimed", [None, []])
+async def test_an_overlap_that_names_no_record_is_refused(peer, make_event, unclaimed):
+    refusal = {"index": 0, "error": "records are held", "code": "partial_overlap", "unclaimed": unclaimed}
+    peer.says(200, {"ingested": 0, "failed": 1, "errors": [refusal], "statuses": ["failed"]})
+    result = await write(peer, [block_of(make_event, 0, 3)])
+    assert list(result.refused) == [("id-0", "partial_overlap: records are held", False)]
+    assert list(result.overlapping) == []
 
 
 NOT_A_BATCH_REPLY = [
@@ -209,6 +236,7 @@ NOT_A_BATCH_REPLY = [
     {"ingested": 2, "statuses": ["accepted"]},
     {"ingested": 2, "statuses": ["accepted"] * 3},
     {"ingested": 2, "statuses": ["accepted", "taken"]},
+    {"ingested": 2, "statuses": ["accepted", "duplicate"], "errors": [{"index": 1, "error": "bad"}]},
 ]
 
 

@@ -23,9 +23,9 @@ _LONG_CHARS = 256 * 1024
 
 
 class Encoded(msgspec.Struct):
-    """A batch as JSON: ``lines[i]`` is the event ``ids[i]``. ``refused`` is as in :class:`vectadb_agent.Result`."""
+    """A batch as JSON: ``lines[i]`` is the event ``events[i]``. ``refused`` is as in :class:`vectadb_agent.Result`."""
 
-    ids: list[str]
+    events: list[Event]
     lines: list[bytes]
     refused: list[tuple[str, str, bool]]
 
@@ -44,7 +44,7 @@ def encode_events(events: Sequence[Event]) -> Encoded:
             reason = f"the event cannot be written as JSON: {type(error).__name__}: {error}"
             encoded.refused.append((event.event_id, reason, False))
         else:
-            encoded.ids.append(event.event_id)
+            encoded.events.append(event)
             encoded.lines.append(line)
     return encoded
 

@@ -21,6 +21,7 @@ from vectadb_agent_sinks.rotation import compress_first, rotate, sync_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Self
 
 _FULL = {
     errno.ENOSPC: "the disk is full: free some space",
@@ -59,6 +60,15 @@ class FileSink(Sink):
         self._path = config.path.expanduser()
         self._lock = anyio.Lock()
         self._fd: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """See that the file can be written; it is made by the first write.
+
+        Raises:
+            CheckError: it cannot.
+        """
+        await self.check()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -15,8 +15,7 @@ from vectadb_agent.errors import PermanentError, RetryableError, TooLargeError, 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PARTIAL_OVERLAP = "partial_overlap"
-"""Start of the reason with which the server refuses a block that overlaps stored ones: ship its records singly."""
+    from vectadb_agent import Event
 
 MAX_TEXT = 300
 """Most characters of a reply that an error message repeats."""
@@ -33,12 +32,22 @@ class Answer(msgspec.Struct):
 
 
 class Refusal(msgspec.Struct):
-    """Why the server did not take the event at ``index`` of the request."""
+    """Why the server did not take the event at ``index`` of the request.
+
+    ``code``: ``partial_overlap`` for a block of which the server holds some records in another block; ``unclaimed`` are
+    then the positions of the others.
+    """
 
     index: int
     error: str = ""
     code: str | None = None
     retryable: bool = False
+    unclaimed: list[int] | None = None
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether nothing is wrong but that other blocks hold some of the records."""
+        return self.code == "partial_overlap" and bool(self.unclaimed)
 
     @property
     def reason(self) -> str:
@@ -72,7 +81,7 @@ _batch_reply = msgspec.json.Decoder(BatchReply)
 _error_reply = msgspec.json.Decoder(ErrorReply)
 
 
-def batch_result(answer: Answer, event_ids: Sequence[str], place: str) -> Result:
+def batch_result(answer: Answer, events: Sequence[Event], place: str) -> Result:
     """Say what became of each event of a batch. ``place`` (the endpoint) goes into error texts.
 
     A reply that does not account for every event is half a reply, or somebody else's: the batch is tried again, which
@@ -87,10 +96,15 @@ def batch_result(answer: Answer, event_ids: Sequence[str], place: str) -> Result
         reply = _batch_reply.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _not_ours(answer, place, str(error)) from error
-    count = len(event_ids)
+    count = len(events)
     refusals = {refusal.index: refusal for refusal in reply.errors}
     if any(not 0 <= index < count for index in refusals):
         raise _not_ours(answer, place, f"an index in 'errors' is not among the {count} events sent")
+    for index, refusal in refusals.items():
+        block = events[index].block
+        records = len(block.records) if block else 0
+        if any(not 0 <= position < records for position in refusal.unclaimed or ()):
+            raise _not_ours(answer, place, f"'unclaimed' of the event at {index} is not among its {records} records")
     if reply.statuses is None:
         _check_counts(reply, count, len(refusals), answer, place)
         statuses: Sequence[str] = ()
@@ -102,12 +116,21 @@ def batch_result(answer: Answer, event_ids: Sequence[str], place: str) -> Result
         if unknown:
             raise _not_ours(answer, place, f"unknown status {min(unknown)!r}")
     for index, status in enumerate(statuses):
-        if status == "failed" and index not in refusals:
-            refusals[index] = Refusal(index)
+        if status == "failed":
+            refusals.setdefault(index, Refusal(index))
+        elif index in refusals:
+            raise _not_ours(answer, place, f"the event at {index} is both {status} and in 'errors'")
     return Result(
-        duplicate=[event_ids[i] for i, status in enumerate(statuses) if status == "duplicate" and i not in refusals],
-        expired=[event_ids[i] for i, status in enumerate(statuses) if status == "expired" and i not in refusals],
-        refused=[(event_ids[i], refusal.reason, refusal.retryable) for i, refusal in sorted(refusals.items())],
+        duplicate=[events[i].event_id for i, status in enumerate(statuses) if status == "duplicate"],
+        expired=[events[i].event_id for i, status in enumerate(statuses) if status == "expired"],
+        refused=[
+            (events[i].event_id, refusal.reason, refusal.retryable)
+            for i, refusal in sorted(refusals.items())
+            if not refusal.overlaps
+        ],
+        overlapping=[
+            (events[i].event_id, refusal.unclaimed or ()) for i, refusal in sorted(refusals.items()) if refusal.overlaps
+        ],
     )
 
 

@@ -243,10 +243,10 @@ class VectaDBSink(Sink):
             encoded, body, headers = await anyio.to_thread.run_sync(self._encode, events)
         else:
             encoded, body, headers = self._encode(events)
-        if not encoded.ids:
+        if not encoded.events:
             return Result(refused=encoded.refused)
         answer = await self._request("POST", BATCH_PATH, body, headers)
-        result = replies.batch_result(answer, encoded.ids, self.config.endpoint)
+        result = replies.batch_result(answer, encoded.events, self.config.endpoint)
         if encoded.refused:
             result.refused = [*encoded.refused, *result.refused]
         return result
