@@ -76,7 +76,7 @@ def main() -> int:
         if not once:
             _say(
                 f"\nIt stays up until Ctrl-C. Try:\n  {url}/                 traces in the browser\n"
-                f"  {url}/schema           the API\n  {BIN}/vectadb --url {url} search 'what failed?'"
+                f"  {url}/schema           the API\n  {BIN}/vectadb search 'what failed?' --url {url}"
             )
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
@@ -101,7 +101,7 @@ def _show(url: str, traces: list[dict[str, Any]]) -> None:
 
 def _vectadb(url: str, *arguments: str) -> None:
     _say("$ vectadb " + " ".join(f"'{word}'" if " " in word else word for word in arguments))
-    subprocess.run([BIN / "vectadb", "--url", url, *arguments], check=True)
+    subprocess.run([BIN / "vectadb", *arguments, "--url", url], check=True)
     print(flush=True)
 
 
@@ -120,10 +120,9 @@ def wait_until_all_is_there(url: str, records: int, directory: Path) -> None:
 
     def there() -> bool:
         digest = httpx.get(f"{url}/api/v1/events/digest").raise_for_status().json()
-        if sum(row["count"] for row in digest["digest"]) < records:
+        if sum(hour["count"] for hour in digest["hours"]) < records:
             return False
-        ready = httpx.get(f"{url}/health/ready").json()
-        return not ready["engines"]["indexer"]["lag"]
+        return not httpx.get(f"{url}/health/ready").json()["engines"]["indexer"]["pending"]
 
     until(there, "the records to arrive", directory / "agent.log")
 

@@ -11,7 +11,6 @@ from vectadb_server.stores.rows import day_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vectadb_server.blocks import Key
     from vectadb_server.model import Event, Source
 
 

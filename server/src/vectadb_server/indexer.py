@@ -1,14 +1,56 @@
-"""The indexer: applies the outbox to traces, graph and search index."""
+"""The indexer: applies what ingest wrote to traces, graph and search index.
+
+Three stages, each with its list in the record store, so that a crash anywhere only repeats work:
+
+1. *outbox*: attributes weak events again with the boundaries that are visible now, and those that late boundaries
+   may have moved; names the traces that are stale and the documents that the index is to hear of.
+2. *stale*: recomputes the summary and the edges of each stale trace from all its events. A trace of many events that is
+   touched again and again is recomputed every so often only.
+3. *pending*: hands documents to the search index. While that is unavailable, the other stages go on.
+
+Everything is recomputed from the events, never incremented, so that repetition changes nothing.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+import time
+from collections import OrderedDict, defaultdict
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from vectadb_server import spans
+from vectadb_server.attribution import Boundaries, affected, attribute, candidate_traces, needed, needed_around
+from vectadb_server.documents import document
+from vectadb_server.outcome import RUNNING_FOR
+from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
+from vectadb_server.stores.engine import Conflict
+from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from types import TracebackType
+    from typing import Any
+
+    from vectadb_server.attribution import Boundary
+    from vectadb_server.blocks import Key
     from vectadb_server.stores.base import SearchIndex
-    from vectadb_server.stores.surreal import SurrealStore
+    from vectadb_server.stores.surreal import Entry, SurrealStore
+
+logger = logging.getLogger(__name__)
+
+#: Commits taken from the outbox, or lists from `pending`, at once.
+BATCH = 8
+#: Traces recomputed at once.
+TRACES = 120
+#: Seconds between two computations of a trace, for each of its events beyond the first thousand.
+SECONDS_PER_EVENT = 0.0002
+#: Pause after a failure, seconds.
+RETRY = 1.0
+#: How often the clock alone may change a summary: an open trace ends `RUNNING_FOR` after its last event.
+CLOCK = 30.0
 
 
 class Lag(msgspec.Struct):
@@ -24,12 +66,286 @@ class Indexer:
     """One for each server: ``async with Indexer(store, index): ...`` runs it; leaving stops it where it stands."""
 
     def __init__(self, store: SurrealStore, index: SearchIndex | None) -> None:
-        raise NotImplementedError
+        self._store = store
+        self._index = index
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stale: set[str] = set()
+        self._pending: set[str] = set(store.dirty)
+        self._pended = asyncio.Event()
+        self._pended.set()
+        self._due: dict[str, float] = {}
+        self._running: dict[str, tuple[int, str]] = {}
+        self._spanned: OrderedDict[Key, None] = OrderedDict()
+        self._hurry = 0
+        self._idle = asyncio.Condition()
+        self.failure: str | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start. What an earlier run left undone is done first."""
+        self._stale |= self._store.dirty
+        self._store.changed.set()
+        self._tasks = [asyncio.create_task(self._apply_loop()), asyncio.create_task(self._search_loop())]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop; what is undone stays in the record's lists."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def wait_idle(self) -> None:
         """Return when everything that was ingested before the call is visible in traces and search."""
-        raise NotImplementedError
+        self._hurry += 1
+        try:
+            self._store.changed.set()
+            async with self._idle:
+                await self._idle.wait_for(self._is_idle)
+        finally:
+            self._hurry -= 1
 
     async def lag(self) -> Lag:
         """Return how far behind it is."""
-        raise NotImplementedError
+        made, oldest = Lag(0, 0, 0, 0.0), None
+        for day in sorted(self._store.dirty | self._stale | self._pending):
+            outbox, stale, pending, since = await self._store.waiting(day)
+            made.outbox += outbox
+            made.stale_traces += stale
+            made.search += pending
+            oldest = min((at for at in (oldest, since) if at is not None), default=None)
+        if oldest is not None:
+            made.seconds = max(0.0, time.time() - oldest / 1000)
+        return made
+
+    def _is_idle(self) -> bool:
+        return not (self._store.dirty or self._stale or self._pending)
+
+    async def _news(self) -> None:
+        async with self._idle:
+            self._idle.notify_all()
+
+    # ---- stages 1 and 2 ----
+
+    async def _apply_loop(self) -> None:
+        while True:
+            try:
+                busy = await self._apply()
+                self.failure = None
+            except Conflict:
+                busy = True  # Ingest wrote the same rows; once more, from what is there now.
+            except StoreUnavailable as error:
+                self.failure = str(error)
+                logger.warning("indexing waits: %s", error)
+                await asyncio.sleep(RETRY)
+                busy = True
+            await self._news()
+            if not busy:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for a commit, or until a trace is due."""
+        now = time.monotonic()
+        until = min((due - now for due in self._due.values()), default=CLOCK) if self._stale else CLOCK
+        try:
+            async with asyncio.timeout(max(0.01, min(until, CLOCK))):
+                await self._store.changed.wait()
+        except TimeoutError:
+            await self._ended_by_the_clock()
+
+    async def _apply(self) -> bool:
+        """Do one round; return whether there is more to do at once."""
+        self._store.changed.clear()
+        more = False
+        for day in sorted(self._store.dirty):
+            self._store.dirty.discard(day)
+            self._stale.add(day)
+            try:
+                more |= await self._outbox(day)
+            except BaseException:
+                self._store.dirty.add(day)
+                raise
+        return await self._recompute() or more
+
+    async def _outbox(self, day: str) -> bool:
+        found = await self._store.outbox(day, BATCH)
+        if not found:
+            return False
+        self._store.dirty.add(day)
+        entries = [entry for _, entry in found]
+        traces = {trace for entry in entries for trace in entry.traces}
+        search = {event_id for entry in entries for event_id in (*entry.events, *entry.gone)}
+        moved = await self._attribute(day, entries)
+        for where, moves in moved.items():
+            touched = {trace for new, old in moves for trace in (new.event.trace, old) if trace is not None}
+            if where == day:
+                traces |= touched
+                search |= {new.key[1] for new, _ in moves}
+            else:
+                await self._span(where, touched)
+                await self._store.applied(where, [], moves, touched, {new.key[1] for new, _ in moves})
+                self._stale.add(where)
+                self._to_search(where)
+        await self._span(day, traces)
+        await self._store.applied(day, [ref for ref, _ in found], moved.get(day, []), traces, search)
+        self._to_search(day)
+        return True
+
+    async def _attribute(self, day: str, entries: list[Entry]) -> dict[str, list[tuple[StoredEvent, str | None]]]:
+        """Return, by day, the events that sit in another trace than they should, with their old one."""
+        suspects: dict[Key, StoredEvent] = {}
+        weak = list(dict.fromkeys(event_id for entry in entries for event_id in entry.weak))
+        for each in await self._store.stored(day, weak):
+            suspects[each.key] = each
+        changed = [boundary for entry in entries for boundary in entry.boundaries]
+        for each in await self._around(changed):
+            suspects[each.key] = each
+        if not suspects:
+            return {}
+        old = {key: each.event.trace for key, each in suspects.items()}
+        by_id = {each.event.event_id: each for each in suspects.values()}
+        events = [each.event for each in suspects.values()]
+        known = Boundaries(await self._store.boundaries(needed(events)))
+        moved: dict[str, list[tuple[StoredEvent, str | None]]] = defaultdict(list)
+        for event in attribute(events, known):
+            each = by_id[event.event_id]
+            moved[each.key[0]].append((each, old[each.key]))
+        return moved
+
+    async def _around(self, changed: list[Boundary]) -> list[StoredEvent]:
+        """Weak events that boundaries, come or gone, may have moved."""
+        if not changed:
+            return []
+        known = Boundaries([*await self._store.boundaries(needed_around(changed)), *changed])
+        held = set(await self._store.days())
+        found: list[StoredEvent] = []
+        for late in affected(changed, known):
+            days = [day_of(number * DAY) for number in range(late.from_us // DAY, late.to_us // DAY + 1)]
+            days = [day for day in days if day in held]
+            agents = {agent for day in days for agent in await self._store.agents_of(day, late.stream_key)}
+            traces = candidate_traces(late, agents, known)
+            for day in days:
+                found += await self._store.weak_events(day, traces, late.stream_key, late.from_us, late.to_us)
+        return found
+
+    async def _span(self, day: str, traces: Iterable[str]) -> None:
+        """Note where the traces have events, before anybody looks for them there."""
+        new = [trace for trace in traces if (day, trace) not in self._spanned]
+        if new:
+            await self._store.span_days(day, new)
+        for trace in new:
+            self._spanned[day, trace] = None
+        while len(self._spanned) > 20_000:
+            self._spanned.popitem(last=False)
+
+    async def _recompute(self) -> bool:
+        """Recompute stale traces that are due; return whether more are."""
+        now = time.monotonic()
+        wishes: dict[str, dict[str, str]] = {}
+        for day in sorted(self._stale):
+            self._stale.discard(day)
+            try:
+                wishes[day] = await self._store.stale(day)
+            except BaseException:
+                self._stale.add(day)
+                raise
+        waiting = {trace for stale in wishes.values() for trace in stale}
+        ready = [trace for trace in waiting if self._hurry or self._due.get(trace, 0.0) <= now]
+        self._stale |= {day for day, stale in wishes.items() if stale}
+        if ready:
+            await self._summarise(ready[:TRACES], wishes)
+        return bool(ready)
+
+    async def _summarise(self, traces: list[str], wishes: Mapping[str, Mapping[str, str]]) -> None:
+        days_of = await self._store.days_of_traces(traces)
+        found = await self._store.stored_of_traces(days_of)
+        puts: dict[str, list[dict[str, Any]]] = {}
+        gone: dict[str, list[str]] = defaultdict(list)
+        for trace in traces:
+            stored = found.get(trace, [])
+            first = min((each.key[0] for each in stored), default=None)
+            if first is not None:
+                puts.setdefault(first, []).append(self._summary(trace, stored))
+            for day in days_of.get(trace, []):
+                if day != first:
+                    gone[day].append(trace)
+            await asyncio.sleep(0)  # A summary is pure CPU: let requests in between two.
+        done = {day: {trace: stale[trace] for trace in traces if trace in stale} for day, stale in wishes.items()}
+        held = set(await self._store.days())
+        days = {*puts, *gone, *(day for day, some in done.items() if some)} & held
+        if len(days) > 1:
+            # The new place first, then the old ones, and the wishes last: a crash in between repeats it.
+            for day, summaries in puts.items():
+                await self._store.put_traces(day, summaries, [], {})
+            puts = {}
+        for day in days:
+            await self._store.put_traces(day, puts.get(day, []), gone.get(day, []), done.get(day, {}))
+
+    def _summary(self, trace: str, stored: list[StoredEvent]) -> dict[str, Any]:
+        events = [each.event for each in stored]
+        summary, _ = spans.build(events, now=time.time_ns() // 1000)
+        related = {each.event.event_id for each in stored if each.relate}
+        edges = [edge for edge in spans.causes(events) if edge[0] in related and edge[1] in related]
+        pause = (len(events) - 1000) * SECONDS_PER_EVENT
+        if pause > 0:
+            self._due[trace] = time.monotonic() + pause
+        else:
+            self._due.pop(trace, None)
+        if summary.status == "running":
+            last = max(event.timestamp for event in events)
+            self._running[trace] = (last + RUNNING_FOR, min(each.key[0] for each in stored))
+        else:
+            self._running.pop(trace, None)
+        return trace_row(summary, edges)
+
+    async def _ended_by_the_clock(self) -> None:
+        now = time.time_ns() // 1000
+        ended: dict[str, list[str]] = defaultdict(list)
+        for trace, (at, day) in list(self._running.items()):
+            if at < now:
+                ended[day].append(trace)
+                del self._running[trace]
+        for day, traces in ended.items():
+            await self._store.applied(day, [], [], traces, [])
+            self._stale.add(day)
+
+    # ---- stage 3 ----
+
+    def _to_search(self, day: str) -> None:
+        self._pending.add(day)
+        self._pended.set()
+
+    async def _search_loop(self) -> None:
+        while True:
+            self._pended.clear()
+            try:
+                for day in sorted(self._pending):
+                    self._pending.discard(day)
+                    try:
+                        if await self._hand_over(day):
+                            self._to_search(day)
+                    except BaseException:
+                        self._pending.add(day)
+                        raise
+            except (SearchUnavailable, StoreUnavailable, Conflict) as error:
+                logger.warning("the search index lags: %s", error)
+                await asyncio.sleep(RETRY)
+                self._pended.set()
+            await self._news()
+            await self._pended.wait()
+
+    async def _hand_over(self, day: str) -> bool:
+        found = await self._store.pending(day, BATCH)
+        if not found:
+            return False
+        if self._index is not None:
+            asked = list(dict.fromkeys(event_id for _, event_ids in found for event_id in event_ids))
+            stored = await self._store.stored(day, asked)
+            documents = [document(each) for each in stored if each.search]
+            gone = set(asked) - {each.event_id for each in documents}
+            if documents:
+                await self._index.upsert(documents)
+            if gone:
+                await self._index.delete([(day, event_id) for event_id in sorted(gone)])
+        await self._store.forget_pending(day, [ref for ref, _ in found])
+        return True

@@ -22,7 +22,7 @@ from vectadb_server import blocks, ids
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, explicit, needed
 from vectadb_server.stores.engine import Conflict
-from vectadb_server.stores.rows import HeldRow, boundary_key, day_of, event_row, stub_row
+from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
 from vectadb_server.stores.surreal import Entry, Write, digest_row
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Status = Literal["accepted", "duplicate", "expired", "failed"]
 
 ATTEMPTS = 8
+
+_Digest = dict[tuple[str, int], list[int]]
+"""Number of records and sum of their hashes, by log group and hour."""
 
 
 class Outcome(msgspec.Struct):
@@ -113,16 +116,16 @@ class Ingest:
             held: Mapping[Key, HeldRow] = {}
             extras: Mapping[Key, Mapping[Key, int]] = {}
             if not simple or attempt:
-                held = await self._store.held({key for row in rows for key in (row.key, row.head or row.key, *row.records)})
-                extras = await self._store.extras(
-                    {key for row in rows if row.size > 1 for key in row.records} | {row.head for row in rows if row.head}
-                )
+                heads = {row.head for row in rows if row.head is not None}
+                held = await self._store.held({key for row in rows for key in (row.key, *row.records)} | heads)
+                extras = await self._store.extras({key for row in rows if row.size > 1 for key in row.records} | heads)
             table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
             verdicts = table.place(rows)
             try:
                 await self._write(_Plan(batch, rows, verdicts, table, held, options), written)
             except Conflict:
-                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+                if attempt:
+                    await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
                 continue
             return [
                 _outcome(event, row, verdict, held, written)
@@ -176,7 +179,7 @@ class _Plan:
                 self.events[row.key] = event
             for position, key in enumerate(row.records):
                 now = self.changed.get(key)
-                if now is not None and (now.key == row.key or now.head == row.key):
+                if now is not None and (row.key in {now.key, now.head}):
                     self._records[key] = (event, position)
 
     def written(self, day: str) -> set[Key]:
@@ -187,7 +190,7 @@ class _Plan:
         """Return the transactions in two stages: what goes with its head's day first, then the stubs of other days."""
         stages: list[dict[str, Write]] = [defaultdict(Write), defaultdict(Write)]
         entries: dict[tuple[int, str], Entry] = {}
-        digests: dict[tuple[int, str], dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        digests: dict[tuple[int, str], _Digest] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         for key, row in self.changed.items():
             day = key[0]
             late = int(row is not None and row.is_stub and row.head is not None and row.head[0] != day)
@@ -206,6 +209,10 @@ class _Plan:
                     entry.traces.append(before.trace)
                 if row is None or row.is_stub:
                     entry.gone.append(key[1])
+                if before.mark is not None:
+                    boundary = marked(before.mark)
+                    write.boundaries_gone.append(boundary)
+                    entry.boundaries.append(boundary)
             elif before is None and key in self._records:
                 _count(digests[late, day], key[1], *self._records[key])
         for head, sizes in self._extras.items():
@@ -237,13 +244,13 @@ class _Plan:
                 write.agents.append([event.source.stream_key(), event.agent_id])
         boundary = boundary_of(event)
         if boundary is not None:
-            made["mark"] = boundary_key(boundary)
+            made["mark"] = mark_of(boundary)
             write.boundaries.append(boundary)
             entry.boundaries.append(boundary)
         return made
 
 
-def _count(digest: dict[tuple[str, int], list[int]], record_id: str, event: Event, position: int) -> None:
+def _count(digest: _Digest, record_id: str, event: Event, position: int) -> None:
     """Add a new row to the digest's delta, if it is a whole record of a log group with a time."""
     source = event.source
     if source is None or source.timestamp is None or not source.log_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -60,6 +61,11 @@ class Metrics:
         self._pending.labels("traces").set(lag.stale_traces)
         self._pending.labels("search").set(lag.search)
         self._lag.set(lag.seconds)
+
+    def no_lag(self) -> None:
+        """Note that nobody knows how far behind it is."""
+        self._pending.clear()
+        self._lag.set(math.nan)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

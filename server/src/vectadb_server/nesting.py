@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .model import Event, Kind
 
+#: More levels than this above one that ends are taken to be inside it, which keeps each step cheap.
+MANY = 200
 LEAVES = frozenset({"llm", "tool", "retrieval"})
 
 
@@ -45,11 +49,13 @@ class Frame:
     """One level of the stack: a container by itself, or calls opened together, side by side.
 
     ``broken``: something happened since, so that a further call is not one of them. ``agent``: the innermost here.
+    ``base``: the level that ``parent`` is on. It need not be the one below, where a client states who is inside whom.
     """
 
     depth: int
     kind: Kind
     parent: Node | None
+    base: Frame | None
     agent: Node | None
     waiting: deque[Node] = field(default_factory=deque)
     named: dict[str, deque[Node]] = field(default_factory=dict)
@@ -66,6 +72,7 @@ class Stream:
     stack: list[Frame] = field(default_factory=list)
     levels: dict[Kind, list[Frame]] = field(default_factory=dict)
     named: dict[tuple[Kind, str], list[Node]] = field(default_factory=dict)
+    paths: dict[tuple[str, ...], list[Node]] = field(default_factory=dict)
     late: dict[tuple[Kind, str | None], list[Node]] = field(default_factory=dict)
     ended: dict[tuple[Kind, str], Node] = field(default_factory=dict)
     actions: dict[str, deque[Node]] = field(default_factory=dict)
@@ -92,7 +99,8 @@ class Stream:
         frame = beside
         if frame is None:
             agent = node if node.kind == "agent" else top.agent if top is not None else None
-            frame = Frame(len(self.stack), node.kind, node.parent, agent)
+            base = node.parent.frame if node.parent is not None else None
+            frame = Frame(len(self.stack), node.kind, node.parent, base, agent)
             if top is not None:
                 top.broken = True
             self.stack.append(frame)
@@ -105,19 +113,18 @@ class Stream:
     def cut(self, depth: int) -> None:
         """Seal all that is open at ``depth`` and above it."""
         while len(self.stack) > depth:
-            for node in self.stack.pop().waiting:
-                if node.open:
-                    node.open, node.sealed = False, True
-                    self.late.setdefault((node.kind, node.name), []).append(node)
-                    self.late.setdefault((node.kind, None), []).append(node)
+            self._seal(self.stack.pop())
 
     def close(self, node: Node) -> None:
         """Close ``node``; what is open inside it is sealed, what runs beside it stays open."""
         frame = node.frame
         if node.open and frame is not None:
-            above = frame.depth + 1
-            if node.kind not in LEAVES or (len(self.stack) > above and self.stack[above].parent is node):
-                self.cut(above)
+            above = self.stack[frame.depth + 1 :]
+            if node.kind == "invocation" or len(above) > MANY:
+                self.cut(frame.depth + 1)
+            elif above:
+                del self.stack[frame.depth + 1 :]
+                self._seal_inside(node, above)
             frame.broken = True
         node.open = False
 
@@ -188,6 +195,33 @@ class Stream:
         if frames:
             return max(frames, key=lambda frame: frame.depth).waiting[0]
         return self.missed(kind, None) or self.missed(other, None)
+
+    def _seal(self, frame: Frame) -> None:
+        for node in frame.waiting:
+            if node.open:
+                node.open, node.sealed = False, True
+                self.late.setdefault((node.kind, node.name), []).append(node)
+                self.late.setdefault((node.kind, None), []).append(node)
+
+    def _seal_inside(self, node: Node, frames: list[Frame]) -> None:
+        """Seal those of the frames that are inside ``node``, and put the others back."""
+        inside: set[int] = set()
+        for frame in frames:
+            if frame.parent is node or id(frame.base) in inside:
+                inside.add(id(frame))
+                self._seal(frame)
+            else:
+                frame.depth = len(self.stack)
+                self.stack.append(frame)
+
+    def at(self, path: Sequence[str]) -> Node | None:
+        """Return the latest open node of that path; a tool that was opened without one is found by its name."""
+        nodes = self.paths.get(tuple(path), [])
+        while nodes and not nodes[-1].open:
+            nodes.pop()
+        if nodes:
+            return nodes[-1]
+        return self._first_named("tool", path[-1][5:]) if path and path[-1].startswith("tool:") else None
 
     def _first_named(self, kind: Kind, name: str) -> Node | None:
         last = self.latest(kind, name)

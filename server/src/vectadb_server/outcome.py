@@ -31,13 +31,17 @@ _PROGRESS = frozenset(
 
 @dataclass(slots=True)
 class _State:
-    """Of an interval and all inside it: where in the trace the last failure is, and the last sign of going on."""
+    """Of an interval and all inside it: where in the trace the last failure is, and the last sign of going on.
+
+    ``own`` and ``bad_end`` are of the interval alone. ``passed_on``: what went wrong came from inside.
+    """
 
     seen: int
     failure: Failure | None = None
     failed_at: int = -1
     progress_at: int = -1
     own: list[Failure] = field(default_factory=list)
+    passed_on: bool = False
     bad_end: Failure | None = None
 
     @property
@@ -70,18 +74,20 @@ class Outcomes:
                 if event.event_type in _PROGRESS:
                     state.progress_at = at
                 continue
+            if vocab.is_report(event) and state.own:
+                continue  # it repeats, without details, what has been logged as an error before
             self.first_error = self.first_error or failure.text
             state.own.append(failure)
             state.failed_at, state.failure = at, failure
-            if event.event_type in vocab.CLOSES:
+            if event.event_type in vocab.CLOSES or (vocab.is_report(event) and node is not None):
                 state.bad_end = failure
             if node is None or node.kind not in LEAVES:
                 outer.append(failure)
-        self.errors = self._count(outer)
         order = list(outermost_first(found))
         for node in reversed(order):
             if node.parent is not None:
                 _pass_on(self._state[node], self._state[node.parent])
+        self.errors = self._count(outer)
         over: set[Node] = set()
         for node in order:
             if node.closer is not None or node.sealed or not self.recent or node.parent in over:
@@ -154,9 +160,10 @@ class Outcomes:
         return failed_at > max([outside.progress_at, *(self._state[node].progress_at for node in roots)])
 
     def _count(self, outer: list[Failure]) -> int:
-        calls = [state.own[0] for node, state in self._state.items() if node.kind in LEAVES and state.own]
-        told = {_gist(failure) for node, state in self._state.items() if node.kind in LEAVES for failure in state.own}
-        return len(calls) + len({_gist(failure) for failure in outer} - told)
+        calls = [state for node, state in self._state.items() if node.kind in LEAVES and state.own]
+        first = [state for state in calls if not state.passed_on]
+        told = {_gist(failure) for state in first for failure in state.own}
+        return len(first) + len({_gist(failure) for failure in outer} - told)
 
 
 def outermost_first(found: Pairing) -> Iterator[Node]:
@@ -172,6 +179,8 @@ def outermost_first(found: Pairing) -> Iterator[Node]:
 
 
 def _pass_on(inner: _State, outer: _State) -> None:
+    if inner.failure is not None and outer.own and _gist(inner.failure) == _gist(outer.own[0]):
+        outer.passed_on = True
     outer.seen = max(outer.seen, inner.seen)
     outer.progress_at = max(outer.progress_at, inner.progress_at)
     if inner.failed_at > outer.failed_at:

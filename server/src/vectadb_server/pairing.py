@@ -151,13 +151,29 @@ class _Walk:
         span = vocab.span_id(event)
         return self._spans.get(span) if span is not None else None
 
-    def _named_by(self, event: Event) -> Node | None:
+    def _named_by(self, stream: Stream, event: Event) -> Node | None:
         id_ = vocab.call_id(event)
         node = self._calls.get(id_) if id_ is not None else None
         node = node or self._span_of(event)
         if node is None and event.parent_event_id is not None:
             node = self.found.of.get(event.parent_event_id)
+        if node is None and (path := vocab.path(event)):
+            node = stream.at(path)
         return node
+
+    def _open_parent(self, stream: Stream, event: Event) -> Node | None:
+        """Return the open interval of the stream that the event itself says it is inside of."""
+        span = vocab.parent_span_id(event) if self._spans else None
+        if span is not None and (node := self._spans.get(span)) is not None and node.open and node.stream is stream:
+            return node
+        path = vocab.path(event)
+        by_model = bool(path) and path[-1].startswith("llm:") and event.event_type == "tool_call"
+        for end in range(len(path) - 1, 0, -1):
+            node = stream.at(path[:end])
+            # A call that a model's reply tells of is run by the agent, once the chain around the model has ended.
+            if node is not None and (node.kind == "agent" or not by_model):
+                return node
+        return None
 
     def _new(self, stream: Stream, event: Event, kind: Kind, parent: Node | None) -> Node:
         if parent is None:
@@ -194,13 +210,15 @@ class _Walk:
         if kind != "chain":
             stream.leave_finished()
         top = stream.top()
-        if top is not None and top.kind == "llm":
-            beside = top if kind == "llm" and not top.broken else None
-            node = self._new(stream, event, kind, top.parent)
-            stream.push(node, beside=beside)
-        else:
-            node = self._new(stream, event, kind, stream.innermost())
-            stream.push(node)
+        in_model = top is not None and top.kind == "llm"
+        parent = self._open_parent(stream, event) or (
+            top.parent if top is not None and in_model else stream.innermost()
+        )
+        node = self._new(stream, event, kind, parent)
+        beside = top if top is not None and in_model and kind == "llm" and top.parent is parent else None
+        stream.push(node, beside=beside if beside is not None and not beside.broken else None)
+        if path := vocab.path(event):
+            stream.paths.setdefault(tuple(path), []).append(node)
         if kind == "invocation":
             stream.invocation = node
 
@@ -222,11 +240,16 @@ class _Walk:
         stream.leave_models()
         top = stream.top()
         beside = top if top is not None and top.kind == "tool" else None
-        node = self._new(stream, event, "tool", beside.parent if beside is not None else stream.innermost())
+        stated = self._open_parent(stream, event)
+        if beside is not None and stated is not None and stated is not beside.parent:
+            beside = None
+        node = self._new(stream, event, "tool", stated or (beside.parent if beside is not None else stream.innermost()))
         if event.event_type == "tool_call" and vocab.returned(event, "tool") is not None:
             node.closer, node.open = event, False
             return
         stream.push(node, beside=beside if beside is not None and not beside.broken else None)
+        if (path := vocab.path(event)) and path[-1].startswith("tool:"):
+            stream.paths.setdefault(tuple(path), []).append(node)
         if event.event_type == "agent_action":
             stream.actions.setdefault(node.name, deque()).append(node)
 
@@ -276,6 +299,11 @@ class _Walk:
             ids = {event.request_id, last.opener.request_id} - {None} if last is not None else ()
             return last if len(ids) < 2 else None
         name = vocab.name(event, kind)
+        if kind != "tool" and (path := vocab.path(event)) and (at := stream.at(path)) is not None:
+            if at.kind == kind == "llm" and at.frame is not None:
+                return at.frame.waiting[0]
+            if at.kind in containers and kind in containers:
+                return at
         if kind in containers:
             return stream.container_ending(kind, name)
         node = stream.call_waiting(kind, name)
@@ -284,14 +312,19 @@ class _Walk:
     def _finish(self, stream: Stream, event: Event) -> None:
         stream.leave_models()
         top = stream.top()
-        node = self._named_by(event) or (top.agent if top is not None else None) or stream.innermost()
+        node = self._named_by(stream, event) or (top.agent if top is not None else None) or stream.innermost()
         if node is not None:
             if node.kind == "agent":
                 node.finished = event
             self.found.of[event.event_id] = node
 
     def _inside(self, stream: Stream, event: Event) -> None:
-        node = self._named_by(event) or stream.innermost()
+        node = self._named_by(stream, event) or stream.innermost()
+        last = stream.invocation
+        if node is None and last is not None and event.request_id is not None:
+            # Lambda reports what an invocation took, and that it timed out, after its end.
+            told = event.event_type == "error" or vocab.is_report(event)
+            node = last if told and event.request_id == last.opener.request_id else None
         if node is None:
             return
         self.found.of[event.event_id] = node

@@ -85,7 +85,7 @@ def _times(node: Node) -> tuple[int, int | None]:
     """Start, and end if one is known; the end may yet lie before the start."""
     opener, closer = node.opener, node.closer
     # A second line may follow the end and tell how long it took, as Lambda's REPORT does.
-    ends = [event for event in node.members if event.event_type in vocab.CLOSES and event is not closer]
+    ends = [e for e in node.members if e is not closer and (e.event_type in vocab.CLOSES or vocab.is_report(e))]
     told = (vocab.duration(event) for event in (closer, *ends) if event is not None)
     took = next((us for us in told if us is not None), None)
     if closer is None:
@@ -121,7 +121,7 @@ def _values(node: Node) -> tuple[Any, Any]:
         returned = vocab.answer(node.finished)
     if given is None and node.kind not in LEAVES:
         given = next((vocab.question(event) for event in node.members if event.event_type == "query"), None)
-    if returned is None and node.closer is not None and node.closer.event_type == "tool_result":
+    if returned is None and node.closer is not None and node.closer.event_type in ("tool_result", "llm_end"):
         returned = vocab.message(node.closer) or None
     if node.kind == "tool":
         return vocab.parsed(given), vocab.parsed(returned)

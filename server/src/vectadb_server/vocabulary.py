@@ -41,7 +41,7 @@ _NAME: dict[str, tuple[str, ...]] = {
     "invocation": ("faas.name", "function_name", "functionName"),
     "agent": ("gen_ai.agent.name", "agent_name", "agent", "name"),
     "chain": ("name", "chain_name", "chain", "gen_ai.agent.name"),
-    "llm": (*_MODEL, "name"),
+    "llm": ("name", *_MODEL),
     "tool": ("gen_ai.tool.name", "tool_name", "toolName", "tool", "function_name", "name"),
     "retrieval": ("gen_ai.data_source.id", "retriever", "retriever_name", "name"),
 }
@@ -79,6 +79,7 @@ _OUTPUT_TOKENS = (
 )
 _USAGE = ("usage", "token_usage", "usage_metadata", "models_usage")
 _RESPONSE_ID = ("gen_ai.response.id", "response_id", "message_id", "id")
+_CRUMB = re.compile(r"(?:chain|llm|chat_model|tool|prompt|parser|retriever|embedding):")
 _DURATION_MS = ("duration_ms", "faas.duration_ms", "latency_ms", "elapsed_ms")
 _ERROR_TYPE = ("error.type", "error_type", "errorType", "exception.type", "exception_name")
 _ERROR_TEXT = ("error.message", "error_message", "errorMessage", "exception.message")
@@ -111,6 +112,16 @@ def span_id(event: Event) -> str | None:
 def parent_span_id(event: Event) -> str | None:
     """Id of the span above that one, as the client says."""
     return _text(event, _PARENT_SPAN_ID)
+
+
+def path(event: Event) -> list[str]:
+    """Where in nested runs the event is, outermost first, as LangChain's debug output prints it.
+
+    For example ``["chain:AgentExecutor", "tool:search"]``; empty if the event does not say.
+    """
+    value = event.properties.get("path")
+    crumbs = value.split(" > ") if isinstance(value, str) else []
+    return crumbs if all(_CRUMB.match(crumb) for crumb in crumbs) else []
 
 
 def name(event: Event, kind: Kind) -> str:
@@ -183,6 +194,11 @@ def duration(event: Event) -> int | None:
     return None
 
 
+def is_report(event: Event) -> bool:
+    """Whether it is the line after the end of an invocation that says what it took."""
+    return "faas.duration_ms" in event.properties and event.event_type == "log"
+
+
 def failure(event: Event) -> Failure | None:
     """Return what went wrong, if the event tells of a failure."""
     properties = event.properties
@@ -191,13 +207,15 @@ def failure(event: Event) -> Failure | None:
     bad_level = isinstance(level, str) and level.upper() in _ERROR_LEVELS
     error = properties.get("error")
     is_error = event.event_type == "error"
-    if not (
-        is_error or type_ or bad_level or (error and isinstance(error, str | dict | list | bool)) or _says_failed(event)
-    ):
+    status = _bad_status(event)
+    stated = bool(error) and isinstance(error, str | dict | list | bool)
+    if not (is_error or type_ or bad_level or stated or status):
         return None
-    text = _text(event, _ERROR_TEXT) or (as_text(error) if error and not isinstance(error, bool) else "")
+    text = _text(event, _ERROR_TEXT) or (as_text(error) if stated and error is not True else "")
     if not text and event.event_type == "tool_result":
         text = as_text(returned(event, "tool"))
+    if not text and (is_report(event) or event.event_type == "invocation_end"):
+        text = status
     if not text:
         # Of a traceback only the last line says what went wrong.
         lines = body(event).rstrip().splitlines() or [""]
@@ -226,11 +244,14 @@ def parsed(value: Any) -> Any:
     return result
 
 
-def _says_failed(event: Event) -> bool:
-    if event.event_type not in CLOSES:
-        return False
-    status = event.properties.get("status")
-    return event.properties.get("is_error") is True or (isinstance(status, str) and status.lower() in _ERROR_STATUS)
+def _bad_status(event: Event) -> str:
+    """How an end says that what it ends has failed; ``""`` if it does not."""
+    if event.event_type not in CLOSES and not is_report(event):
+        return ""
+    status = event.properties.get("faas.status", event.properties.get("status"))
+    if isinstance(status, str) and status.lower() in _ERROR_STATUS:
+        return status
+    return "error" if event.properties.get("is_error") is True else ""
 
 
 def _text(event: Event, keys: tuple[str, ...]) -> str | None:
@@ -268,6 +289,10 @@ def _number(value: Any) -> float | None:
     return value if 0 <= value < _MAX_NUMBER else None
 
 
+def _is_block(item: Any) -> bool:
+    return isinstance(item, dict) and "role" not in item and item.get("type") != "tool_call"
+
+
 def _role(value: Any) -> str:
     word = value.lower() if isinstance(value, str) else ""
     return {"human": "user", "user": "user", "ai": "assistant", "assistant": "assistant"}.get(word, "")
@@ -287,7 +312,7 @@ def _said(value: Any, depth: int) -> str:
                 if inner:
                     return inner
         elif isinstance(value, list) and value:
-            blocks = [item.get("text") for item in value if isinstance(item, dict) and "role" not in item]
+            blocks = [item.get("text", item.get("content")) for item in value if _is_block(item)]
             texts = [text for text in blocks if isinstance(text, str)]
             if texts:
                 return "\n".join(texts)

@@ -37,7 +37,7 @@ _CODES = {
 
 
 class Refusal(Exception):
-    """A request is answered with an error. ``code`` is for programs, ``message`` for people; ``more`` joins the body."""
+    """A request is answered with an error: ``code`` for programs, ``message`` for people, ``more`` beside them."""
 
     def __init__(
         self,

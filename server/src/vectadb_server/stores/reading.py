@@ -27,6 +27,7 @@ _FILTERS = {
     "log_group": "grp",
     "log_stream": "stream",
 }
+_TRACE_FILTERS = {"status": "status", "agent_id": "agent", "session_id": "session", "basis": "basis"}
 
 
 class Reading(RecordReader):
@@ -70,8 +71,9 @@ class Reading(RecordReader):
         for name, column in _FILTERS.items():
             value = getattr(where, name)
             if value is not None:
-                conditions.append(f"{column} = ${column}")
-                values[column] = value
+                # Prefixed: the engine has variables of its own, `$session` among them.
+                conditions.append(f"{column} = $the_{column}")
+                values[f"the_{column}"] = value
         if after is not None:
             first = max(first, -after.us)
             conditions.append("(nus > $after OR id > $id)")
@@ -81,7 +83,7 @@ class Reading(RecordReader):
         values |= {"from": first, "to": last}
         hint = "WITH INDEX event_trace" if where.trace is not None else "WITH INDEX event_newest"
         sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"
-        days = [where_day for where_day in await self._trace_days(where.trace)] if where.trace is not None else None
+        days = await self._trace_days(where.trace) if where.trace is not None else None
         page: list[Event] = []
         for day, (least, most) in await self._newest_days(days):
             if least > -first or most < -last:
@@ -138,11 +140,12 @@ class Reading(RecordReader):
         conditions, values = ["nstart >= $from", "nstart <= $to"], {"limit": limit}
         first = -where.until + 1 if where.until is not None else rows.LEAST
         last = -where.since if where.since is not None else -rows.LEAST
-        for name, column in (("status", "status"), ("agent_id", "agent"), ("session_id", "session"), ("basis", "basis")):
+        for name, column in _TRACE_FILTERS.items():
             value = getattr(where, name)
             if value is not None:
-                conditions.append(f"{column} = ${column}")
-                values[column] = value
+                # Prefixed: the engine has variables of its own, `$session` among them.
+                conditions.append(f"{column} = $the_{column}")
+                values[f"the_{column}"] = value
         if where.basis is None:
             conditions.append("basis != 'time_window'")
         if after is not None:
@@ -152,7 +155,8 @@ class Reading(RecordReader):
         if first > last or limit < 1:
             return []
         values |= {"from": first, "to": last}
-        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {' AND '.join(conditions)} ORDER BY nstart, id LIMIT $limit"
+        where_sql = " AND ".join(conditions)
+        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"
         page: list[Trace] = []
         for day, (_, most) in await self._newest_days():
             # A trace is kept with its first day and starts no later than the latest event in it.

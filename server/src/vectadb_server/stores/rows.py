@@ -18,7 +18,7 @@ from vectadb_server.model import Basis, Event, Source, Trace
 from vectadb_server.stores.engine import key_of, record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -196,7 +196,19 @@ def boundary(found: Mapping[str, Any]) -> Boundary:
     )
 
 
-def trace_row(trace: Trace, edges: list[tuple[str, str, str]]) -> dict[str, Any]:
+def mark_of(boundary: Boundary) -> list[Any]:
+    """Return what an event's row keeps of the boundary that the event is: enough to take it away again."""
+    return [*boundary_key(boundary), boundary.start, boundary.trace]
+
+
+def marked(mark: Sequence[Any]) -> Boundary:
+    """Undo :func:`mark_of`."""
+    stream_key, kind, us, ingestion, log_id, part, event_id, start, trace_id = mark
+    order = (us, ingestion, log_id, part)
+    return Boundary(stream_key=stream_key, order=order, kind=kind, start=start, event_id=event_id, trace=trace_id)
+
+
+def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     """Return the row of a summary; ``edges`` are those written for it."""
     return {
         "id": trace.trace_id,

@@ -76,7 +76,9 @@ class Segments:
                 await self._check_version(meta)
         except OSError as error:
             self._unlock()
-            raise StoreUnavailable(f"{self._root}: cannot be written ({error.strerror}); give another --data-dir") from None
+            raise StoreUnavailable(
+                f"{self._root}: cannot be written ({error.strerror}); give another --data-dir"
+            ) from None
         except StoreUnavailable:
             await self.stop()
             raise
@@ -154,7 +156,8 @@ class Segments:
             owner = file.read().strip() or "unknown"
             file.close()
             raise StoreUnavailable(
-                f"{self._root}: another VectaDB server has it (process {owner}); stop that one, or give another --data-dir"
+                f"{self._root}: another VectaDB server has it (process {owner}); "
+                "stop that one, or give another --data-dir"
             ) from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

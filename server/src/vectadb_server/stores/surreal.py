@@ -51,7 +51,7 @@ class Write(msgspec.Struct):
     unchanged: list[HeldRow] = []
     extras: dict[str, dict[str, int]] = {}
     boundaries: list[Boundary] = []
-    boundaries_gone: list[list[Any]] = []
+    boundaries_gone: list[Boundary] = []
     digest: list[dict[str, Any]] = []
     agents: list[list[str]] = []
     entry: Entry | None = None
@@ -93,7 +93,10 @@ class SurrealStore(Reading):
         """Forget everything of a day. Nothing may be ingested into it any more, nor its trace be read."""
         async with self._segments.use(META) as meta:
             await meta.run("DELETE home WHERE day = $day RETURN NONE", {"day": day})
-            await meta.run("UPDATE trace_days SET days = array::complement(days, [$day]) WHERE days CONTAINS $day RETURN NONE", {"day": day})
+            await meta.run(
+                "UPDATE trace_days SET days = array::complement(days, [$day]) WHERE days CONTAINS $day RETURN NONE",
+                {"day": day},
+            )
             await meta.run("DELETE trace_days WHERE array::len(days) = 0 RETURN NONE")
         self.dirty.discard(day)
         self._bounds.pop(day, None)
@@ -164,7 +167,8 @@ class SurrealStore(Reading):
                 values |= {f"s{i}": need.stream_key, f"k{i}": need.kind, f"a{i}": need.from_us, f"b{i}": need.to_us + 1}
                 sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")
                 if need.before:
-                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, NONE]..[$s{i}, $k{i}, $a{i}] ORDER BY id DESC LIMIT 1")
+                    before = f"boundary:[$s{i}, $k{i}, NONE]..[$s{i}, $k{i}, $a{i}]"
+                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")
                 if need.after:
                     sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")
             async with self._segments.use(day) as db:
@@ -227,7 +231,9 @@ class SurrealStore(Reading):
             found = await db.one("SELECT VALUE id FROM agent:[$s, NONE]..[$s, ..]", {"s": stream_key})
         return [key_of(ref)[1] for ref in found]
 
-    async def weak_events(self, day: str, traces: Collection[str], stream_key: str, first: int, last: int) -> list[rows.StoredEvent]:
+    async def weak_events(
+        self, day: str, traces: Collection[str], stream_key: str, first: int, last: int
+    ) -> list[rows.StoredEvent]:
         """Return the events of these traces that boundaries decide, of the stream and its time, both inclusive."""
         group, stream = stream_key.split("\x1f")[3:]
         found: list[rows.StoredEvent] = []
@@ -251,15 +257,23 @@ class SurrealStore(Reading):
 
     async def span_days(self, day: str, traces: Collection[str]) -> None:
         """Note that the traces have events in the day."""
-        made = [{"id": trace, "days": [day]} for trace in traces]
+        refs = [record("trace_days", trace) for trace in traces]
         async with self._segments.use(META) as meta:
-            await meta.run(
-                "INSERT INTO trace_days $rows ON DUPLICATE KEY UPDATE days = array::union(days, $input.days) RETURN NONE",
-                {"rows": made},
-            )
+            known = await meta.one("SELECT id, days FROM $ids", {"ids": refs})
+            new = [{"id": trace, "days": [day]} for trace in set(traces) - {key_of(row["id"]) for row in known}]
+            more = [row["id"] for row in known if day not in row["days"]]
+            if new:
+                await meta.run("INSERT INTO trace_days $rows RETURN NONE", {"rows": new})
+            if more:
+                await meta.run("UPDATE $ids SET days += $day RETURN NONE", {"ids": more, "day": day})
 
     async def applied(
-        self, day: str, refs: Sequence[Any], moved: Sequence[tuple[rows.StoredEvent, str | None]], traces: Collection[str], search: Collection[str]
+        self,
+        day: str,
+        refs: Sequence[Any],
+        moved: Sequence[tuple[rows.StoredEvent, str | None]],
+        traces: Collection[str],
+        search: Collection[str],
     ) -> None:
         """Delete outbox rows and write what follows from them, in one transaction.
 
@@ -296,11 +310,14 @@ class SurrealStore(Reading):
         async with self._segments.use(day) as db:
             return {key_of(row["id"]): row["version"] for row in await db.one("SELECT id, version FROM stale")}
 
-    async def put_traces(self, day: str, summaries: Sequence[dict[str, Any]], gone: Sequence[str], done: Mapping[str, str]) -> None:
+    async def put_traces(
+        self, day: str, summaries: Sequence[dict[str, Any]], gone: Sequence[str], done: Mapping[str, str]
+    ) -> None:
         """Replace summaries with their edges, remove others, and drop the wishes in ``done`` if they are the same."""
         refs = [record("trace", row["id"]) for row in summaries] + [record("trace", trace) for trace in gone]
         async with self._segments.use(day) as db:
-            before = {key_of(row["id"]): row["edges"] for row in await db.one("SELECT id, edges FROM $ids", {"ids": refs})} if refs else {}
+            found = await db.one("SELECT id, edges FROM $ids", {"ids": refs}) if refs else []
+            before = {key_of(row["id"]): row["edges"] for row in found}
             made: list[dict[str, Any]] = []
             dropped: list[Any] = []
             for row in summaries:
@@ -362,11 +379,15 @@ def _statements(write: Write) -> tuple[list[str], dict[str, Any]]:
             values[name] = value
 
     if write.unchanged:
-        sql.append("LET $now = (SELECT VALUE [id, size, head, trace] FROM $read); IF $now != $seen { THROW 'changed' }")
+        sql.append(
+            "LET $now = (SELECT VALUE [id, size, head ?? '', trace ?? ''] FROM $read); "
+            "IF $now != $seen { THROW 'changed' }"
+        )
         values["read"] = [rows.event_ref(held.row.key[1]) for held in write.unchanged]
         values["seen"] = [
-            [rows.event_ref(held.row.key[1]), held.row.size, rows.packed(held.row.head) if held.row.head else None, held.trace]
+            [rows.event_ref(row.key[1]), row.size, rows.packed(row.head) if row.head else "", held.trace or ""]
             for held in write.unchanged
+            for row in (held.row,)
         ]
     add("INSERT INTO event $insert RETURN NONE", "insert", write.insert)
     changes = [{**row, "id": record("event", row["id"])} for row in write.change]
@@ -374,7 +395,11 @@ def _statements(write: Write) -> tuple[list[str], dict[str, Any]]:
     add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
     extras = [{"id": record("extra", UUID(head)), "sizes": sizes} for head, sizes in write.extras.items()]
     add("FOR $e IN $extras { UPSERT $e.id REPLACE $e RETURN NONE }", "extras", extras)
-    add("DELETE $unmark RETURN NONE", "unmark", [record("boundary", key) for key in write.boundaries_gone])
+    add(
+        "DELETE $unmark RETURN NONE",
+        "unmark",
+        [record("boundary", rows.boundary_key(boundary)) for boundary in write.boundaries_gone],
+    )
     marks = [rows.boundary_row(boundary) for boundary in write.boundaries]
     add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
     add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)

@@ -1,0 +1,40 @@
+"""The application, built from what it works with; nothing is global."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from vectadb_server.routes import docs, errors, events, gate, health, ingest, page, search, stats, traces
+from vectadb_server.routes.bodies import Admission
+from vectadb_server.routes.queries import only_known
+
+if TYPE_CHECKING:
+    from vectadb_server.services import Services
+
+
+def routes(services: Services) -> Litestar:
+    """Return the routes as an application."""
+    admission = Admission(services.settings, services.metrics)
+    modules = (health, ingest, events, traces, search, stats, page)
+    handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
+    return Litestar(
+        handlers,
+        dependencies={
+            "services": Provide(lambda: services, sync_to_thread=False),
+            "admission": Provide(lambda: admission, sync_to_thread=False),
+        },
+        exception_handlers=errors.HANDLERS,
+        guards=[only_known],
+        openapi_config=docs.openapi(),
+        request_max_body_size=None,  # the routes that take bodies bound them, after decompression
+        logging_config=None,
+        debug=False,
+    )
+
+
+def application(services: Services) -> gate.App:
+    """Return what the HTTP server calls: the routes, and around them the gate."""
+    return gate.gate(routes(services), services.metrics, loopback=services.settings.loopback)

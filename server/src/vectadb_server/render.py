@@ -1,0 +1,269 @@
+"""The server's replies on a terminal: tables and trees.
+
+What was logged is hostile until shown otherwise: it is printed without control characters and never read as markup.
+On a terminal lines are cut to its width, by cells, so that wide characters count as two; into a pipe nothing is cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from vectadb_server.logs import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    _Row = Sequence[Text | str]
+
+_ENDLESS = 100_000
+_STATUS = {"ok": "green", "error": "red", "running": "cyan", "interrupted": "yellow"}
+_TEXT = 4_000  # characters of a value that are looked at
+_GAP, _LEAST = 3, 12  # cells between two columns, and of a column that is cut
+
+
+def traces(reply: dict[str, Any]) -> None:
+    """Print a page of traces as a table."""
+    if not reply["traces"]:
+        _console().print("No traces.")
+        return
+    rows: list[_Row] = [
+        [
+            _time(trace["start"]),
+            _status(trace["status"]),
+            _duration(trace["duration_ms"]),
+            _text(trace["trace_id"]),
+            _text(trace["name"]),
+            _count(trace["events"]),
+            _count(trace["tool_calls"]),
+            _tokens(trace["tokens"]),
+            _text(trace["first_error"] or trace["input"], "red" if trace["first_error"] else ""),
+        ]
+        for trace in reply["traces"]
+    ]
+    columns = ["start", "status", ">duration", "trace", "name", ">events", ">tools", ">tokens", "input"]
+    _print_table(columns, rows, cut=("input", "name"), spare=("events", "tokens", "tools", "input", "name", "start"))
+    if reply["next_cursor"]:
+        _console().print(_text("There are older ones: --limit shows more, --until TIME starts further back.", "dim"))
+
+
+def trace(reply: dict[str, Any]) -> None:
+    """Print one trace as a tree of its spans: tools with their inputs and outputs, durations, statuses."""
+    summary = reply["trace"]
+    head = Text.assemble(
+        ("trace ", "dim"),
+        _text(summary["trace_id"]),
+        "  ",
+        _status(summary["status"]),
+        "  ",
+        _duration(summary["duration_ms"]),
+        f"  {_time(summary['start'])}",
+        ("  by ", "dim"),
+        _text(summary["trace_basis"]),
+    )
+    things = (("events", "event"), ("tool_calls", "tool call"), ("llm_calls", "model call"), ("errors", "error"))
+    counts = [f"{count:,} {thing}{'s' * (count != 1)}" for name, thing in things if (count := summary[name])]
+    lines = [head, Text(", ".join(counts), "dim")]
+    tokens = _tokens(summary["tokens"])
+    if tokens:
+        lines[-1].append_text(Text.assemble(("; tokens in/out ", "dim"), tokens))
+    lines += _values(summary, ("input", "output"))
+    if summary["first_error"]:
+        lines.append(_value("error", summary["first_error"], "red"))
+    root = Tree(Group(*map(_line, lines)), guide_style="dim")
+    nodes: dict[str | None, Tree] = {None: root}
+    for span in reply["spans"]:
+        # A span comes after its parent.
+        parent = nodes.get(span["parent_span_id"], root)
+        nodes[span["span_id"]] = parent.add(_span(span))
+    if not reply["spans"]:
+        for event in reply["events"]:
+            root.add(_line(_event(event)))
+    _console().print(root)
+
+
+def results(reply: dict[str, Any]) -> None:
+    """Print what a search found."""
+    if not reply["results"]:
+        _console().print("Nothing found.")
+        return
+    rows: list[_Row] = [
+        [
+            _text(f"{result['score']:.3f}"),
+            _time(result["event"]["timestamp"]),
+            _text(result["event"]["event_type"]),
+            _text(result["event"]["trace_id"]),
+            _text(_said(result["event"])),
+        ]
+        for result in reply["results"]
+    ]
+    _print_table([">score", "time", "type", "trace", "text"], rows, cut=("text",), spare=("score", "time", "type"))
+
+
+def stats(reply: dict[str, Any]) -> None:
+    """Print counts: in all, by type, and for each stretch of time in which something happened."""
+    console, total = _console(), reply["total"]
+    latency = total["latency_ms"]
+    console.print(_text(f"{_time(reply['since'])} to {_time(reply['until'])}", "dim"))
+    console.print(
+        Text(
+            f"{total['events']:,} events, {total['errors']:,} errors; "
+            f"{total['traces']:,} traces, {total['failed']:,} failed; "
+            f"tokens in/out {total['tokens']['input'] or 0:,}/{total['tokens']['output'] or 0:,}"
+        )
+    )
+    if latency["p50"] is not None:
+        said = ", ".join(f"{name} {_duration(latency[name])}" for name in ("p50", "p95", "max"))
+        console.print(Text(f"latency of traces: {said}"))
+    if not total["events"]:
+        return
+    console.print()
+    _print_table(
+        ["type", ">events"], [[_text(name), _count(count)] for name, count in total["types"].items()], cut=("type",)
+    )
+    console.print()
+    rows: list[_Row] = [
+        [
+            _time(bucket["start"]),
+            *(_count(bucket[name]) for name in ("events", "errors", "traces", "failed")),
+            _tokens(bucket["tokens"]),
+            *(_duration(bucket["latency_ms"][name]) for name in ("p50", "p95")),
+        ]
+        for bucket in reply["buckets"]
+        if bucket["events"] or bucket["traces"]
+    ]
+    _print_table(
+        ["from", ">events", ">errors", ">traces", ">failed", ">tokens", ">p50", ">p95"], rows, spare=("tokens",)
+    )
+
+
+def _console() -> Console:
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout,
+        width=None if terminal else _ENDLESS,
+        force_terminal=terminal,
+        color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def _print_table(
+    columns: list[str], rows: Sequence[_Row], *, cut: Sequence[str] = (), spare: Sequence[str] = ()
+) -> None:
+    """Print a table; a column whose name begins with ``>`` holds numbers.
+
+    Where the terminal is too narrow, the columns ``cut`` give way first, down to a few cells, then those of ``spare``
+    are left out one by one: ids and times are to be copied whole.
+    """
+    console = _console()
+    names = [name.removeprefix(">") for name in columns]
+    widths = {
+        name: max(cell_len(name), *(cell_len(str(row[index])) for row in rows)) for index, name in enumerate(names)
+    }
+    for name in cut:
+        over = sum(widths.values()) + _GAP * (len(widths) - 1) - console.width
+        widths[name] = max(min(_LEAST, widths[name]), widths[name] - max(0, over))
+    for name in spare:
+        if sum(widths.values()) + _GAP * (len(widths) - 1) > console.width:
+            del widths[name]
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for name, column in zip(names, columns, strict=True):
+        if name in widths:
+            justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+            table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis", width=widths[name])
+    for row in rows:
+        table.add_row(*(cell for name, cell in zip(names, row, strict=True) if name in widths))
+    console.print(table)
+
+
+def _span(span: dict[str, Any]) -> Group:
+    head = Text.assemble((span["kind"], "dim"), " ", _text(span["name"], "bold"), "  ", _status(span["status"]))
+    head.append_text(Text.assemble("  ", _duration(span["duration_ms"])))
+    if span["model"]:
+        head.append_text(Text.assemble("  ", _text(span["model"], "dim")))
+    tokens = _tokens(span["tokens"])
+    if tokens:
+        head.append_text(Text.assemble(("  tokens ", "dim"), tokens))
+    lines = [head, *_values(span, ("input", "output"))]
+    if span["error"]:
+        lines.append(_value("error", span["error"], "red"))
+    return Group(*map(_line, lines))
+
+
+def _values(holder: dict[str, Any], names: tuple[str, ...]) -> list[Text]:
+    return [_value(name, holder[name]) for name in names if holder[name] not in (None, "")]
+
+
+def _value(name: str, value: Any, style: str = "") -> Text:
+    return Text.assemble((f"{name:<6} ", "dim"), _text(value, style))
+
+
+def _event(event: dict[str, Any]) -> Text:
+    return Text.assemble(_time(event["timestamp"]), "  ", _text(event["event_type"], "bold"), "  ", _text(_said(event)))
+
+
+def _said(event: dict[str, Any]) -> Any:
+    """The text of an event that says most in one line."""
+    properties = event["properties"]
+    name = properties.get("gen_ai.tool.name") or properties.get("tool_name")
+    said = properties.get("message") or event["raw"] or properties
+    return f"{name}: {_one_line(said)}" if isinstance(name, str) and name not in _one_line(said) else said
+
+
+def _line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _text(value: Any, style: str = "") -> Text:
+    return Text(_one_line(value), style)
+
+
+def _one_line(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    cut = text[:_TEXT]
+    return printable(" ".join(cut.split())) + ("…" if len(text) > _TEXT else "")
+
+
+def _status(status: str) -> Text:
+    return Text(printable(status), _STATUS.get(status, ""))
+
+
+def _time(text: str) -> str:
+    """The time in this machine's zone, to the second."""
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(ms: float | None) -> str:
+    if ms is None:
+        return ""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return f"{minutes} min {seconds:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def _tokens(tokens: dict[str, int | None]) -> str:
+    given, returned = tokens["input"], tokens["output"]
+    return "" if not given and not returned else f"{given or 0:,}/{returned or 0:,}"

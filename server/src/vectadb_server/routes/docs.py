@@ -1,0 +1,192 @@
+"""What OpenAPI says beyond the signatures: bodies that the routes read raw, error replies, examples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar.enums import MediaType
+from litestar.openapi import ResponseSpec
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+)
+from litestar.router import Router
+
+from vectadb_server import __version__
+from vectadb_server.routes.errors import not_found
+from vectadb_server.routes.replies import ErrorReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVENT: dict[str, Any] = {
+    "timestamp": "2026-01-31T12:00:00.000Z",
+    "event_type": "tool_call",
+    "session_id": "s-17",
+    "agent_id": "research-bot",
+    "properties": {
+        "gen_ai.tool.name": "search_web",
+        "gen_ai.tool.call.id": "call_1",
+        "gen_ai.tool.call.arguments": {"query": "weather in Kyiv"},
+    },
+    "raw": "Invoking: `search_web` with `{'query': 'weather in Kyiv'}`",
+    "source": {
+        "system": "cloudwatch",
+        "account": "123456789012",
+        "region": "eu-central-1",
+        "log_group": "/aws/lambda/research-bot",
+        "log_stream": "2026/01/31/[$LATEST]0123456789abcdef",
+        "log_id": "38420000000000000000000000000000000000000000000000000000",
+        "timestamp": "2026-01-31T12:00:00.000Z",
+    },
+}
+BATCH: dict[str, Any] = {"events": [EVENT], "options": {"generate_embeddings": True}}
+SEARCH: dict[str, Any] = {
+    "query": "weather forecast",
+    "mode": "hybrid",
+    "filters": {"type": "tool_call", "since": "-7d"},
+    "limit": 10,
+}
+EVENT_FOUND: dict[str, Any] = {
+    "event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11",
+    **{name: EVENT[name] for name in ("timestamp", "event_type")},
+    "trace_id": "5b0f7c9e-7d0c-5a51-9b1a-6b1f0a1d2c3e",
+    "trace_basis": "session_id",
+    "request_id": None,
+    **{name: EVENT[name] for name in ("session_id", "agent_id")},
+    "parent_event_id": None,
+    **{name: EVENT[name] for name in ("properties", "raw", "source")},
+    "created_at": "2026-01-31T12:00:01.250000Z",
+}
+
+_TEXT, _OBJECT = OpenAPIType.STRING, OpenAPIType.OBJECT
+_TIME = Schema(type=_TEXT, format=OpenAPIFormat.DATE_TIME)
+
+
+def _name(text: str) -> Schema:
+    return Schema(type=_TEXT, description=text)
+
+
+_SOURCE = Schema(
+    type=_OBJECT,
+    description="Where the event was logged. With log_id, it makes the event's id.",
+    properties={
+        **{name: Schema(type=_TEXT) for name in ("system", "account", "region", "log_group", "log_stream", "part")},
+        "log_id": _name("The id that the log system gave the record; of a block's first."),
+        "timestamp": _TIME,
+        "ingestion_time": _TIME,
+        "log_ids": Schema(
+            type=OpenAPIType.ARRAY, items=Schema(type=_TEXT), description="Of a block: its records, log_id first."
+        ),
+        "timestamps": Schema(type=OpenAPIType.ARRAY, items=_TIME, description="Of a block: its records' times."),
+        "parts": Schema(type=OpenAPIType.ARRAY, items=Schema(type=_TEXT), description="Of a block: pieces of records."),
+    },
+)
+_EVENT = Schema(
+    type=_OBJECT,
+    required=["timestamp"],
+    description="One event. Unknown keys are kept among its properties.",
+    properties={
+        "timestamp": _TIME,
+        "event_type": _name("Of the vocabulary (tool_call, llm_end, error…), or free text; log if omitted."),
+        "properties": Schema(type=_OBJECT, additional_properties=True),
+        "raw": _name("The verbatim text."),
+        "event_id": Schema(type=_TEXT, format=OpenAPIFormat.UUID, description="Omitted: made from source, or new."),
+        "trace_id": _name("Trace, in the client's words."),
+        "request_id": _name("Request: Lambda's, for example."),
+        "session_id": _name("Conversation."),
+        "agent_id": _name("Agent."),
+        "parent_event_id": _name("The event that caused this one."),
+        "source": _SOURCE,
+    },
+    additional_properties=True,
+)
+_FLAG = Schema(type=OpenAPIType.BOOLEAN, default=True)
+_BATCH = Schema(
+    type=_OBJECT,
+    required=["events"],
+    properties={
+        "events": Schema(type=OpenAPIType.ARRAY, items=_EVENT),
+        "options": Schema(
+            type=_OBJECT,
+            properties={
+                "auto_create_traces": _FLAG,
+                "generate_embeddings": _FLAG,
+                "extract_relationships": _FLAG,
+            },
+        ),
+    },
+)
+_FILTERS: dict[str, Reference | Schema] = {
+    name: Schema(type=_TEXT)
+    for name in ("trace", "session", "agent", "type", "log_group", "log_stream", "since", "until")
+}
+_SEARCH = Schema(
+    type=_OBJECT,
+    required=["query"],
+    additional_properties=False,
+    properties={
+        "query": Schema(type=_TEXT, min_length=1),
+        "mode": Schema(type=_TEXT, enum=["hybrid", "semantic", "text"], default="hybrid"),
+        "filters": Schema(type=_OBJECT, properties=_FILTERS, additional_properties=False),
+        "limit": Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=20),
+    },
+)
+
+
+def _takes(schema: Schema, example: Mapping[str, Any]) -> type[Operation]:
+    body = RequestBody(
+        required=True,
+        content={"application/json": OpenAPIMediaType(schema=schema, examples={"one": Example(value=dict(example))})},
+    )
+
+    class WithBody(Operation):
+        def __post_init__(self) -> None:
+            self.request_body = body
+
+    return WithBody
+
+
+TakesEvent = _takes(_EVENT, EVENT)
+TakesBatch = _takes(_BATCH, BATCH)
+TakesSearch = _takes(_SEARCH, SEARCH)
+
+_WHEN = {
+    400: "The request is not what the route takes",
+    403: "A page of another site asks",
+    404: "There is no such thing",
+    408: "The body did not arrive in time",
+    413: "The body is too large, or holds too many events",
+    415: "The body is not JSON, or compressed in another way than gzip",
+    422: "The body is JSON, but not of the right shape",
+    503: "Overloaded, or an engine is away; Retry-After says when to come back",
+}
+
+
+def replies(kind: Any, what: str, example: Any = None, *, errors: tuple[int, ...] = (400,)) -> dict[int, ResponseSpec]:
+    """Describe what a route answers: 200 with ``kind``, and the errors that its clients should expect."""
+    examples = None if example is None else [Example(summary=what, value=example)]
+    specs = {200: ResponseSpec(kind, generate_examples=False, description=what, examples=examples)}
+    for status in (*errors, 403, 503):
+        specs[status] = ResponseSpec(ErrorReply, generate_examples=False, description=_WHEN[status])
+    return specs
+
+
+def openapi() -> OpenAPIConfig:
+    """Return what describes the API, served as JSON; nothing is loaded from elsewhere to show it."""
+    return OpenAPIConfig(
+        title="VectaDB",
+        version=__version__,
+        description="Takes agent events, groups them into traces, keeps and finds them.",
+        use_handler_docstrings=True,
+        render_plugins=[JsonRenderPlugin(media_type=MediaType.JSON)],
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=not_found),
+    )

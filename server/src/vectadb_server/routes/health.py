@@ -1,0 +1,79 @@
+"""``GET /health``, ``/health/ready`` and ``/metrics``: how the server is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from vectadb_server import __version__
+from vectadb_server.metrics import CONTENT_TYPE
+from vectadb_server.routes import docs
+from vectadb_server.routes.replies import Alive, Engine, Engines, Ready
+from vectadb_server.services import Services
+from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_TAGS = ["health"]
+_PATIENCE = 2.0  # seconds that an engine is given to answer
+
+
+@get("/health", tags=_TAGS, responses=docs.replies(Alive, "Alive", errors=()))
+async def read_health() -> Response[Alive]:
+    """Say whether the process answers."""
+    return Response(Alive("ok", __version__))
+
+
+@get("/health/ready", tags=_TAGS, responses=docs.replies(Ready, "Ready, or degraded", errors=()))
+async def read_ready(services: NamedDependency[SkipValidation[Services]]) -> Response[Ready]:
+    """Say how each engine is; 503 where the record, without which nothing works, is away."""
+    record, search, indexer = await asyncio.gather(
+        _asked(services.record.check()), _asked(services.index.count()), _asked_indexer(services)
+    )
+    down = record.status != "ok"
+    well = not down and search.status == "ok" and indexer.status == "ok"
+    ready = Ready(
+        "unavailable" if down else "ready" if well else "degraded", __version__, Engines(record, search, indexer)
+    )
+    return Response(ready, status_code=503 if down else 200, headers={"Retry-After": "1"} if down else {})
+
+
+@get("/metrics", tags=_TAGS, media_type="text/plain")
+async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> Response[bytes]:
+    """Return the counts in Prometheus' text format."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            services.metrics.lag(await services.indexer.lag())
+    except (StoreUnavailable, TimeoutError):
+        services.metrics.no_lag()
+    return Response(services.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _asked(question: Coroutine[Any, Any, object]) -> Engine:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await question
+    except (StoreUnavailable, SearchUnavailable) as error:
+        return Engine("unavailable", str(error))
+    except TimeoutError:
+        return Engine("unavailable", f"no answer within {_PATIENCE:g} s")
+    return Engine("ok")
+
+
+async def _asked_indexer(services: Services) -> Engine:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            lag = await services.indexer.lag()
+    except StoreUnavailable as error:
+        return Engine("unavailable", str(error))
+    except TimeoutError:
+        return Engine("unavailable", f"no answer within {_PATIENCE:g} s")
+    return Engine("ok", pending=lag.outbox + lag.stale_traces + lag.search, lag_seconds=round(lag.seconds, 3))
+
+
+HANDLERS: list[Any] = [read_health, read_ready, read_metrics]

@@ -1,0 +1,129 @@
+"""Query parameters: what the routes have in common, and the refusal of those that nobody knows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from litestar.params import QueryParameter
+
+from vectadb_server.attribution import given_trace
+from vectadb_server.routes.errors import Refusal
+from vectadb_server.stores.base import Cursor
+from vectadb_server.times import parse_when
+
+if TYPE_CHECKING:
+    from litestar.connection import ASGIConnection
+    from litestar.handlers import BaseRouteHandler
+
+MAX_PAGE = 1_000
+
+_TIME = "RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`."
+
+TraceId = Annotated[str | None, QueryParameter(name="trace", description="Trace id; also one that a client gave.")]
+SessionId = Annotated[str | None, QueryParameter(name="session", description="Session id.")]
+AgentId = Annotated[str | None, QueryParameter(name="agent", description="Agent id.")]
+EventType = Annotated[str | None, QueryParameter(name="type", description="Event type, e.g. `tool_call`.")]
+LogGroup = Annotated[str | None, QueryParameter(name="log_group", description="Log group.")]
+LogStream = Annotated[str | None, QueryParameter(name="log_stream", description="Log stream.")]
+Since = Annotated[str | None, QueryParameter(name="since", description=f"This time or later. {_TIME}")]
+Until = Annotated[str | None, QueryParameter(name="until", description=f"Earlier than this time. {_TIME}")]
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE, description="Most items in the reply.")]
+After = Annotated[str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before.")]
+
+_cursor = msgspec.json.Decoder(Cursor)
+
+
+def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse parameters that a route of the API does not have: a misspelt filter would find too much.
+
+    Raises:
+        Refusal: 400, naming those that it has.
+    """
+    if not connection.scope["query_string"] or not connection.scope["path"].startswith("/api/"):
+        return
+    fields = handler.parsed_fn_signature.parameters.values()
+    asked = [field.kwarg_definition for field in fields if isinstance(field.kwarg_definition, QueryParameter)]
+    known = [parameter.name for parameter in asked if parameter.name]
+    counts: dict[str, int] = {}
+    for name, _ in connection.query_params.multi_items():
+        counts[name] = counts.get(name, 0) + 1
+    for name, count in counts.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            has = f"this route has {', '.join(known)}" if known else "this route has none"
+            raise Refusal(400, f"unknown query parameter {name!r}; {has}.{meant}", code="invalid_query")
+        if count > 1:
+            raise Refusal(400, f"query parameter {name!r} is given {count} times; expected once", code="invalid_query")
+
+
+def when(name: str, text: str | None, now: int, default: int | None = None) -> int | None:
+    """Read a time; microseconds.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
+    if text is None or not text.strip():
+        return default
+    try:
+        # In a query an unescaped + has become a space: 2026-01-01T00:00:00+02:00.
+        return parse_when(text if "T" not in text else text.replace(" ", "+"), now)
+    except ValueError as error:
+        raise Refusal(400, f"{name}: found {text!r}: {error}", code="invalid_query") from None
+
+
+def span_of_time(since: str | None, until: str | None, now: int, *, back: int) -> tuple[int, int]:
+    """Read a stretch of time, by default the last ``back`` microseconds.
+
+    Raises:
+        Refusal: 400, one is no time, or the stretch is empty.
+    """
+    end = when("until", until, now, now)
+    assert end is not None
+    start = when("since", since, now, max(0, end - back))
+    assert start is not None
+    if start >= end:
+        raise Refusal(400, f"since ({since}) is not before until ({until or 'now'})", code="invalid_query")
+    return start, end
+
+
+def trace_named(text: str | None) -> str | None:
+    """Return the id of the trace: for a client's own id, the one made of it."""
+    return given_trace(text) if text else None
+
+
+def event_named(text: str) -> str:
+    """Return an event's id, normalised.
+
+    Raises:
+        Refusal: 404, it is no id, so that no event has it.
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise Refusal(404, f"no event {text!r}: an event's id is a UUID") from None
+
+
+def read_cursor(text: str | None) -> Cursor | None:
+    """Read what :func:`write_cursor` wrote.
+
+    Raises:
+        Refusal: 400, it is something else.
+    """
+    if not text:
+        return None
+    try:
+        return _cursor.decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        message = f"cursor: found {text!r}; expected the next_cursor of a page, as it was"
+        raise Refusal(400, message, code="invalid_query") from None
+
+
+def write_cursor(us: int, id_: str) -> str:
+    """Return the opaque text that stands for the place after ``(us, id_)``."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(Cursor(us, id_))).decode().rstrip("=")

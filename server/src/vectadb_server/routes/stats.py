@@ -1,0 +1,99 @@
+"""``GET /api/v1/stats``: what happened, in stretches of time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter, SkipValidation
+
+from vectadb_server.model import Tokens
+from vectadb_server.routes import docs
+from vectadb_server.routes import queries as q
+from vectadb_server.routes.errors import Refusal
+from vectadb_server.routes.replies import Figures, Latency, StatsReply
+from vectadb_server.services import Services
+from vectadb_server.times import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vectadb_server.stores.base import StatsBucket
+
+_SECOND = 1_000_000
+_DAY = 86_400 * _SECOND
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LENGTH = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_STEPS = tuple(step * _SECOND for step in (60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400))
+_FEW, _MOST = 48, 1_000  # buckets: by default, and at all
+
+_Bucket = Annotated[
+    str | None, QueryParameter(name="bucket", description="Length of a stretch: `60s`, `15m`, `1h`, `1d`.")
+]
+
+
+@get("/api/v1/stats", tags=["stats"], responses=docs.replies(StatsReply, "Counts, tokens and latency"))
+async def read_stats(
+    services: NamedDependency[SkipValidation[Services]],
+    since: q.Since = None,
+    until: q.Until = None,
+    bucket: _Bucket = None,
+) -> Response[StatsReply]:
+    """Count events by type, errors, tokens and latency, in stretches of time that `since` and `until` are widened to.
+
+    Without them it is the last day.
+    """
+    start, end = q.span_of_time(since, until, services.now(), back=_DAY)
+    length = _length(bucket) if bucket else next((step for step in _STEPS if end - start <= step * _FEW), _STEPS[-1])
+    # Stretches begin at round times, so that the same ones come back when somebody asks again.
+    start, end = start - start % length, end + -end % length
+    if (end - start) // length > _MOST:
+        text = f"that makes more than {_MOST:,} buckets. Next: choose a longer bucket or a shorter time"
+        raise Refusal(400, text, code="invalid_query")
+    buckets = await services.record.stats(start, end, length)
+    return Response(
+        StatsReply(
+            since=rfc3339(start),
+            until=rfc3339(end),
+            bucket_seconds=length / _SECOND,
+            total=_figures(start, buckets),
+            buckets=[_figures(each.start, [each]) for each in buckets],
+        )
+    )
+
+
+def _length(text: str) -> int:
+    found = _LENGTH.fullmatch(text)
+    if found is None or int(found[1]) == 0:
+        raise Refusal(400, f"bucket: found {text!r}; expected a length like 60s, 15m, 1h, 1d", code="invalid_query")
+    return int(found[1]) * _UNITS[found[2]] * _SECOND
+
+
+def _figures(start: int, buckets: Sequence[StatsBucket]) -> Figures:
+    types: dict[str, int] = {}
+    for bucket in buckets:
+        for name, count in bucket.types.items():
+            types[name] = types.get(name, 0) + count
+    durations = sorted(us for bucket in buckets for us in bucket.durations)
+    return Figures(
+        start=rfc3339(start),
+        events=sum(bucket.events for bucket in buckets),
+        types=dict(sorted(types.items(), key=lambda item: (-item[1], item[0]))),
+        errors=sum(bucket.errors for bucket in buckets),
+        traces=sum(bucket.traces for bucket in buckets),
+        failed=sum(bucket.failed for bucket in buckets),
+        tokens=Tokens(sum(bucket.input_tokens for bucket in buckets), sum(bucket.output_tokens for bucket in buckets)),
+        latency_ms=Latency(*(_percentile(durations, share) for share in (50, 95, 100))),
+    )
+
+
+def _percentile(ascending: Sequence[int], share: int) -> float | None:
+    """The smallest value that ``share`` percent of all do not exceed, in milliseconds."""
+    if not ascending:
+        return None
+    return ascending[max(0, -(-len(ascending) * share // 100) - 1)] / 1000
+
+
+HANDLERS: list[Any] = [read_stats]
