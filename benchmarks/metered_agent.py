@@ -7,6 +7,7 @@ everything and do nothing. It writes what the meter says, as JSON, as the last l
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from benchmarks.processes import busy_seconds
 from vectadb_agent import Event, Result, Sink, config, logs, runner
 
 if TYPE_CHECKING:
@@ -22,15 +24,21 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-class Reading(msgspec.Struct):
-    """What passed between the first and the last write that the sink finished: so neither start nor end count.
+LOOK_EVERY = 0.25
+"""Seconds between two looks at the clocks."""
 
-    ``cpu_seconds`` is the processor time of the whole process in that time; ``total``: all events since the start.
+
+class Reading(msgspec.Struct):
+    """What passed between the first and the last look at the clocks, both just after a write: start and end do not count.
+
+    ``cpu_seconds`` is the processor time of the whole process in that time, ``taken_seconds`` what other processes took
+    of the core it is pinned to. ``total``: all events since the start.
     """
 
     events: int = 0
     seconds: float = 0
     cpu_seconds: float = 0
+    taken_seconds: float = 0
     total: int = 0
 
 
@@ -42,7 +50,9 @@ class Meter(Sink):
         self.reading = Reading()
         self._inner = inner
         self._null = null
-        self._began: tuple[float, float] | None = None
+        self._core = _only_core()
+        self._began: tuple[float, float, float, float] | None = None
+        self._look_again = 0.0
 
     async def __aenter__(self) -> Self:
         """Open the sink."""
@@ -58,16 +68,29 @@ class Meter(Sink):
     async def write(self, events: Sequence[Event]) -> Result:
         """Hand the events on, and count them once they are taken."""
         result = Result() if self._null else await self._inner.write(events)
-        now = time.monotonic(), time.process_time()
         reading = self.reading
         reading.total += len(events)
+        if time.monotonic() >= self._look_again:
+            self._look()
+        return result
+
+    def _look(self) -> None:
+        """Read the clocks; seldom, as the meter runs on the time of what it measures."""
+        cpu = time.process_time()
+        busy = None if self._core is None else busy_seconds(self._core)
+        now = (self.reading.total, time.monotonic(), cpu, cpu if busy is None else busy)
+        self._look_again = now[1] + LOOK_EVERY
         if self._began is None:
             self._began = now
-        else:
-            reading.events += len(events)
-            reading.seconds = now[0] - self._began[0]
-            reading.cpu_seconds = now[1] - self._began[1]
-        return result
+        events, clock, used, busy = (latest - first for latest, first in zip(now, self._began, strict=True))
+        reading = self.reading
+        reading.events, reading.seconds, reading.cpu_seconds = int(events), clock, used
+        reading.taken_seconds = max(0.0, busy - used)
+
+
+def _only_core() -> int | None:
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    return min(allowed) if len(allowed) == 1 else None
 
 
 def main(file: str, *, null: bool) -> None:

@@ -36,6 +36,19 @@ def cores() -> tuple[int | None, int | None]:
     return (usable[0], usable[1]) if len(usable) > 1 else (usable[0], None)
 
 
+def busy_seconds(core: int) -> float | None:
+    """Seconds that a core has been busy since boot, whoever had it; ``None`` where the system does not tell."""
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return None
+    fields = next((line.split() for line in lines if line.startswith(f"cpu{core} ")), None)
+    if fields is None:
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
 def running(
     command: Sequence[Any], *, core: int | None = None, environment: Mapping[str, str] | None = None

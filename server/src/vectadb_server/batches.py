@@ -96,7 +96,7 @@ def _split(body: bytes) -> tuple[list[bytes], Any]:
         raise BadRequest(422, "events", f"found nothing; {SHAPE}")
     if not isinstance(outer["events"], list) or len(outer["events"]) != len(spans):
         raise BadRequest(422, "events", f"found {found(outer['events'])}; {SHAPE}")
-    return [body[first:last] for first, last in spans], outer.get("options")
+    return [body[first:last].strip() for first, last in spans], outer.get("options")
 
 
 def _spans(body: bytes) -> list[tuple[int, int]]:
@@ -131,7 +131,7 @@ def found(value: Any) -> str:
     if isinstance(value, list):
         return f"an array of {len(value):,}"
     if isinstance(value, dict):
-        return f"an object of {len(value):,} keys"
+        return f"an object of {len(value):,} {'key' if len(value) == 1 else 'keys'}"
     shown = json.dumps(value)
     if isinstance(value, str):
         return f"the text {shown}" if len(shown) <= 60 else f"a text of {len(value):,} characters, {shown[:40]}…"

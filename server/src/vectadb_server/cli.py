@@ -156,7 +156,11 @@ def _traces(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    reply = _ask(options, "GET", f"/api/v1/traces/{quote(options.id, safe='')}")
+    from vectadb_server.attribution import given_trace
+
+    # A slash would end the path's segment, escaped or not.
+    trace_id = given_trace(options.id) if "/" in options.id else options.id
+    reply = _ask(options, "GET", f"/api/v1/traces/{quote(trace_id, safe='')}")
     if not _as_json(options, reply):
         from vectadb_server import render
 

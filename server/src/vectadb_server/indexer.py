@@ -17,6 +17,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -30,16 +31,20 @@ from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
     from vectadb_server.attribution import Boundary
     from vectadb_server.blocks import Key
     from vectadb_server.stores.base import SearchIndex
-    from vectadb_server.stores.surreal import Entry, SurrealStore
+    from vectadb_server.stores.surreal import SurrealStore
+    from vectadb_server.stores.writes import Entry
 
 logger = logging.getLogger(__name__)
+
+Move = tuple[StoredEvent, str | None]
+"""An event with its new trace, and its old one."""
 
 #: Commits taken from the outbox, or lists from `pending`, at once.
 BATCH = 8
@@ -77,6 +82,7 @@ class Indexer:
         self._running: dict[str, tuple[int, str]] = {}
         self._spanned: OrderedDict[Key, None] = OrderedDict()
         self._hurry = 0
+        self._at_work = 0
         self._idle = asyncio.Condition()
         self.failure: str | None = None
 
@@ -119,7 +125,16 @@ class Indexer:
         return made
 
     def _is_idle(self) -> bool:
-        return not (self._store.dirty or self._stale or self._pending)
+        return not (self._at_work or self._store.dirty or self._stale or self._pending)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """What is in hand is on none of the lists."""
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
 
     async def _news(self) -> None:
         async with self._idle:
@@ -130,7 +145,8 @@ class Indexer:
     async def _apply_loop(self) -> None:
         while True:
             try:
-                busy = await self._apply()
+                with self._working():
+                    busy = await self._apply()
                 self.failure = None
             except Conflict:
                 busy = True  # Ingest wrote the same rows; once more, from what is there now.
@@ -182,16 +198,22 @@ class Indexer:
                 traces |= touched
                 search |= {new.key[1] for new, _ in moves}
             else:
-                await self._span(where, touched)
-                await self._store.applied(where, [], moves, touched, {new.key[1] for new, _ in moves})
-                self._stale.add(where)
-                self._to_search(where)
-        await self._span(day, traces)
-        await self._store.applied(day, [ref for ref, _ in found], moved.get(day, []), traces, search)
-        self._to_search(day)
+                await self._apply_to(where, [], moves, touched, {new.key[1] for new, _ in moves})
+        await self._apply_to(day, [ref for ref, _ in found], moved.get(day, []), traces, search)
         return True
 
-    async def _attribute(self, day: str, entries: list[Entry]) -> dict[str, list[tuple[StoredEvent, str | None]]]:
+    async def _apply_to(
+        self, day: str, refs: Sequence[Any], moves: Sequence[Move], traces: set[str], search: set[str]
+    ) -> None:
+        await self._span(day, traces)
+        try:
+            await self._store.applied(day, refs, moves, traces, search)
+        finally:
+            # Also after an error: a commit whose reply was lost is a commit.
+            self._stale.add(day)
+            self._to_search(day)
+
+    async def _attribute(self, day: str, entries: list[Entry]) -> dict[str, list[Move]]:
         """Return, by day, the events that sit in another trace than they should, with their old one."""
         suspects: dict[Key, StoredEvent] = {}
         weak = list(dict.fromkeys(event_id for entry in entries for event_id in entry.weak))
@@ -206,7 +228,7 @@ class Indexer:
         by_id = {each.event.event_id: each for each in suspects.values()}
         events = [each.event for each in suspects.values()]
         known = Boundaries(await self._store.boundaries(needed(events)))
-        moved: dict[str, list[tuple[StoredEvent, str | None]]] = defaultdict(list)
+        moved: dict[str, list[Move]] = defaultdict(list)
         for event in attribute(events, known):
             each = by_id[event.event_id]
             moved[each.key[0]].append((each, old[each.key]))
@@ -319,20 +341,25 @@ class Indexer:
         while True:
             self._pended.clear()
             try:
-                for day in sorted(self._pending):
-                    self._pending.discard(day)
-                    try:
-                        if await self._hand_over(day):
-                            self._to_search(day)
-                    except BaseException:
-                        self._pending.add(day)
-                        raise
+                with self._working():
+                    await self._hand_over_all()
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
                 logger.warning("the search index lags: %s", error)
                 await asyncio.sleep(RETRY)
                 self._pended.set()
             await self._news()
             await self._pended.wait()
+
+    async def _hand_over_all(self) -> None:
+        for day in sorted(self._pending):
+            self._pending.discard(day)
+            try:
+                more = await self._hand_over(day)
+            except BaseException:
+                self._pending.add(day)
+                raise
+            if more:
+                self._to_search(day)
 
     async def _hand_over(self, day: str) -> bool:
         found = await self._store.pending(day, BATCH)

@@ -23,7 +23,7 @@ from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, explicit, needed
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
-from vectadb_server.stores.surreal import Entry, Write, digest_row
+from vectadb_server.stores.writes import Entry, Write, digest_row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -72,7 +72,12 @@ class Event(msgspec.Struct, kw_only=True):
         if source is None:
             return (self.timestamp, 0, self.event_id, "0")
         at = self.timestamp if source.timestamp is None else source.timestamp
-        return (at, source.ingestion_time or 0, source.log_id, source.part)
+        return (at, source.ingestion_time or 0, _counted(source.log_id), _counted(source.part))
+
+
+def _counted(text: str) -> str:
+    """Make numbers sort by their value: log ids count up (moto's ``9`` and ``10``), and so do parts (``0.10``)."""
+    return ".".join(number.rjust(20, "0") for number in text.split(".")) if text.replace(".", "").isdigit() else text
 
 
 class Tokens(msgspec.Struct):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Event, Kind
+    from vectadb_server.model import Event, Kind
 
 #: More levels than this above one that ends are taken to be inside it, which keeps each step cheap.
 MANY = 200

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import vocabulary as vocab
-from .nesting import LEAVES
+from vectadb_server import vocabulary as vocab
+from vectadb_server.nesting import LEAVES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import SpanStatus
-    from .nesting import Node
-    from .pairing import Pairing
-    from .vocabulary import Failure
+    from vectadb_server.model import SpanStatus
+    from vectadb_server.nesting import Node
+    from vectadb_server.pairing import Pairing
+    from vectadb_server.vocabulary import Failure
 
 #: How long after its last event a trace that is not closed counts as running, microseconds.
 RUNNING_FOR = 15 * 60 * 1_000_000

@@ -10,13 +10,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import vocabulary as vocab
-from .nesting import LEAVES, Node, Stream
+from vectadb_server import vocabulary as vocab
+from vectadb_server.nesting import LEAVES, Node, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Event, Kind
+    from vectadb_server.model import Event, Kind
 
 #: Events of one time that no stream puts in order nest: what opens a wide interval goes first, what closes it last.
 _WIDTH = {

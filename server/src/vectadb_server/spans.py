@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import usage
-from . import vocabulary as vocab
-from .model import Span
-from .nesting import LEAVES
-from .outcome import Outcomes
-from .pairing import pair
-from .summary import summarise
+from vectadb_server import usage
+from vectadb_server import vocabulary as vocab
+from vectadb_server.model import Span
+from vectadb_server.nesting import LEAVES
+from vectadb_server.outcome import Outcomes
+from vectadb_server.pairing import pair
+from vectadb_server.summary import summarise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Event, Tokens, Trace
-    from .nesting import Node
+    from vectadb_server.model import Event, Tokens, Trace
+    from vectadb_server.nesting import Node
 
 Cause = Literal["result", "end"]
 """How one event led to another: a call to its result, a start to its end."""

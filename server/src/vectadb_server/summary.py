@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from . import usage
-from . import vocabulary as vocab
-from .model import Basis, Trace
+from vectadb_server import usage
+from vectadb_server import vocabulary as vocab
+from vectadb_server.model import Basis, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Event, Span, SpanStatus, Tokens
-    from .nesting import Node
-    from .outcome import Outcomes
-    from .pairing import Pairing
+    from vectadb_server.model import Event, Span, SpanStatus, Tokens
+    from vectadb_server.nesting import Node
+    from vectadb_server.outcome import Outcomes
+    from vectadb_server.pairing import Pairing
 
 #: A summary is a row in a list: longer texts are cut there. The spans and events hold them whole.
 MAX_TEXT = 4000

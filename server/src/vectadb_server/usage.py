@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import vocabulary as vocab
-from .model import Tokens
-from .outcome import outermost_first
+from vectadb_server import vocabulary as vocab
+from vectadb_server.model import Tokens
+from vectadb_server.outcome import outermost_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Event
-    from .nesting import Node
-    from .pairing import Pairing
+    from vectadb_server.model import Event
+    from vectadb_server.nesting import Node
+    from vectadb_server.pairing import Pairing
 
 
 def of_node(node: Node) -> Tokens:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .model import Tokens
+from vectadb_server.model import Tokens
 
 if TYPE_CHECKING:
-    from .model import Event, Kind
+    from vectadb_server.model import Event, Kind
 
 #: ``event_type`` of an event that opens a span, and the kind of that span.
 OPENS: dict[str, Kind] = {

@@ -18,6 +18,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SurrealStore]:
-    opened = await SurrealStore.open(tmp_path, open_days=2)
+    opened = await SurrealStore.open(tmp_path)
     yield opened
     await opened.close()

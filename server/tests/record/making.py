@@ -21,7 +21,9 @@ def record_id(log_id: str, part: str = "0", stream: str = "stream", group: str =
     return ids.uuid5(ids.EVENTS, ["cloudwatch", "1", "us-east-1", group, stream, log_id, part])
 
 
-def block(*records: tuple[str, int], stream: str = "stream", group: str = "/group", part: str = "0", **fields: Any) -> Event:
+def block(
+    *records: tuple[str, int], stream: str = "stream", group: str = "/group", part: str = "0", **fields: Any
+) -> Event:
     """An event of a block: ``(log_id, microseconds)`` each."""
     (head, at), several = records[0], len(records) > 1
     source = Source(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +77,7 @@ def split(draw: st.DrawFn, rows: list[Row]) -> list[list[Row]]:
         return []
     sent = draw(st.permutations(rows + draw(st.lists(st.sampled_from(rows), max_size=4))))
     cuts = sorted(draw(st.sets(st.integers(1, len(sent)), max_size=4)) | {0, len(sent)})
-    return [list(sent[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [list(sent[a:b]) for a, b in pairwise(cuts)]
 
 
 @given(st.data())

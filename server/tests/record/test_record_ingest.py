@@ -69,7 +69,9 @@ def conversation() -> list[Event]:
                 found.append(block(*part, stream=stream, part="0.1", event_type="message", raw=None))
                 found.append(block(part[0], stream=stream, part="0.1", event_type="message", raw=None))
             position += size
-    found += [posted(ids.uuid5(ids.EVENTS, ["posted", str(n)]), MIDNIGHT + n * MINUTE, session_id="s") for n in range(5)]
+    found += [
+        posted(ids.uuid5(ids.EVENTS, ["posted", str(n)]), MIDNIGHT + n * MINUTE, session_id="s") for n in range(5)
+    ]
     return found
 
 
@@ -100,7 +102,9 @@ async def test_digest_counts_each_record_once_whatever_block_it_is_in(store: Sur
     records = [(f"r{n}", MIDNIGHT - 2 * SECOND + n * SECOND) for n in range(4)]
     await send(store, block(*records[1:3]))
     await send(store, block(*records), block(*records, part="0.1"), line("other", MIDNIGHT, group="/other"))
-    expected = [sum(ids.record_hash(record_id(log_id)) for log_id, _ in part) % 2**128 for part in (records[:2], records[2:])]
+    expected = [
+        sum(ids.record_hash(record_id(log_id)) for log_id, _ in part) % 2**128 for part in (records[:2], records[2:])
+    ]
     found = await store.digest("/group", 0, 2**60)
     assert [(hour.hour, hour.count, hour.digest) for hour in found] == [
         (MIDNIGHT - HOUR, 2, expected[0]),
@@ -125,10 +129,13 @@ async def test_a_record_inside_a_block_is_found_as_the_block_across_midnight(sto
     assert [event.event_id for event in await store.events(EventFilter(), limit=9)] == [record_id("a")]
 
 
-async def test_a_crash_between_two_days_is_healed_by_the_same_batch(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_crash_between_two_days_is_healed_by_the_same_batch(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = block(("a", MIDNIGHT - SECOND), ("b", MIDNIGHT))
     await send(store, line("b", MIDNIGHT))
-    commit, days = store.commit, []
+    commit = store.commit
+    days: list[str] = []
 
     async def crash(day: str, write: Any) -> None:
         if days:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,7 +90,7 @@ async def test_events_by_any_filter_and_page_size(store: SurrealStore) -> None:
     assert await pages(store, EventFilter(), 37) == brute(events, EventFilter())
     for _ in range(60):
         times = sorted(MIDNIGHT + rnd.randrange(-45, 45) * HOUR for _ in range(2))
-        choices = {
+        choices: dict[str, Any] = {
             "trace": rnd.choice(traces),
             "session_id": "s1",
             "agent_id": "ann",
@@ -111,8 +111,14 @@ async def test_one_event_and_many_by_id(store: SurrealStore) -> None:
         assert await store.event(event.event_id) == event
     assert await store.event("00000000-0000-5000-8000-000000000000") is None
     keys = [(f"2026-01-0{1 + (event.order[0] >= MIDNIGHT)}", event.event_id) for event in events]
-    known = {key: event for key, event in zip(keys, events, strict=True) if MIDNIGHT - DAY <= event.order[0] < MIDNIGHT + DAY}
-    asked = [*reversed(known), ("2026-01-01", "00000000-0000-5000-8000-000000000000"), ("1999-01-01", events[0].event_id)]
+    known = {
+        key: event for key, event in zip(keys, events, strict=True) if MIDNIGHT - DAY <= event.order[0] < MIDNIGHT + DAY
+    }
+    asked = [
+        *reversed(known),
+        ("2026-01-01", "00000000-0000-5000-8000-000000000000"),
+        ("1999-01-01", events[0].event_id),
+    ]
     assert await store.events_of(asked) == [known[key] for key in reversed(known)]
 
 
@@ -170,7 +176,9 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
     since, until, bucket = MIDNIGHT - 10 * HOUR, MIDNIGHT + 10 * HOUR + MINUTE, 3 * HOUR
     found = await store.stats(since, until, bucket)
     assert [each.start for each in found] == list(range(since, until, bucket))
-    traces = await store.traces(TraceFilter(), limit=1000) + await store.traces(TraceFilter(basis="time_window"), limit=1000)
+    traces = await store.traces(TraceFilter(), limit=1000) + await store.traces(
+        TraceFilter(basis="time_window"), limit=1000
+    )
     for each in found:
         end = min(each.start + bucket, until)
         inside = [event for event in events if each.start <= event.timestamp < end]

@@ -7,6 +7,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from litestar import Request
 
 from vectadb_server.routes.errors import Refusal, busy
@@ -159,6 +160,38 @@ class _Inflate:
         """Make sure that nothing is missing."""
         if self._begun and not self._member.eof:
             raise Refusal(400, "the gzip body ends too early")
+
+
+class _Envelope(msgspec.Struct):
+    events: msgspec.Raw
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_items = msgspec.json.Decoder(list[msgspec.Raw])
+_TOLERABLE = 20  # commas for each event that may be
+
+
+def check_count(body: bytes, most: int) -> None:
+    """Refuse a batch of more than ``most`` events before they are decoded: 16 MiB hold millions of tiny bad ones.
+
+    What is no batch at all passes; decoding says what is wrong with it.
+
+    Raises:
+        Refusal: 413.
+    """
+    commas = body.count(b",")
+    if commas < most:
+        return
+    try:
+        count = len(_items.decode(_envelope.decode(body).events))
+    except (ValueError, RecursionError):
+        # Not strict JSON: it would be cut into events by a slow scan.
+        if commas > most * _TOLERABLE:
+            text = "the body is not strict JSON, and too large to look for good events in it"
+            raise Refusal(413, f"{text}. Next: mend it, or send it in smaller batches") from None
+    else:
+        if count > most:
+            raise Refusal(413, f"found {count:,} events; expected at most {most:,}. Next: send them in smaller batches")
 
 
 def _too_large(limit: int) -> Refusal:

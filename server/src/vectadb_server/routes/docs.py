@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from litestar.enums import MediaType
@@ -48,6 +49,8 @@ EVENT: dict[str, Any] = {
         "timestamp": "2026-01-31T12:00:00.000Z",
     },
 }
+# A place in a list: what a page's `next_cursor` looks like.
+CURSOR = "WzE3Njk4NjA4MDAwMDAwMDAsIjBjOGMxYjNlLTNmMGEtNWY3ZS04ZDUzLTBkNmYzYzBmNGExMSJd"
 BATCH: dict[str, Any] = {"events": [EVENT], "options": {"generate_embeddings": True}}
 SEARCH: dict[str, Any] = {
     "query": "weather forecast",
@@ -60,9 +63,9 @@ EVENT_FOUND: dict[str, Any] = {
     **{name: EVENT[name] for name in ("timestamp", "event_type")},
     "trace_id": "5b0f7c9e-7d0c-5a51-9b1a-6b1f0a1d2c3e",
     "trace_basis": "session_id",
-    "request_id": None,
+    "request_id": "3f1c2d4e-5a6b-4c7d-8e9f-0a1b2c3d4e5f",
     **{name: EVENT[name] for name in ("session_id", "agent_id")},
-    "parent_event_id": None,
+    "parent_event_id": "9b1deb4d-3b7d-5bad-9bdd-2b0d7b3dcb6d",
     **{name: EVENT[name] for name in ("properties", "raw", "source")},
     "created_at": "2026-01-31T12:00:01.250000Z",
 }
@@ -148,6 +151,7 @@ def _takes(schema: Schema, example: Mapping[str, Any]) -> type[Operation]:
         content={"application/json": OpenAPIMediaType(schema=schema, examples={"one": Example(value=dict(example))})},
     )
 
+    @dataclass
     class WithBody(Operation):
         def __post_init__(self) -> None:
             self.request_body = body

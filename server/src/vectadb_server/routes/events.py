@@ -25,7 +25,7 @@ _MOST_DAYS = 366
 @get(
     "/api/v1/events",
     tags=_TAGS,
-    responses=docs.replies(EventPage, "A page", {"events": [docs.EVENT_FOUND], "next_cursor": None}),
+    responses=docs.replies(EventPage, "A page", {"events": [docs.EVENT_FOUND], "next_cursor": docs.CURSOR}),
 )
 async def list_events(
     services: NamedDependency[SkipValidation[Services]],

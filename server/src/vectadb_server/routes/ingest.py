@@ -10,7 +10,7 @@ from litestar.params import SkipValidation
 
 from vectadb_server.ingest import Outcome, Status
 from vectadb_server.routes import docs
-from vectadb_server.routes.bodies import Admission, read_json
+from vectadb_server.routes.bodies import Admission, check_count, read_json
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import Accepted, BatchReply, EventFailure
 from vectadb_server.services import Services
@@ -74,13 +74,10 @@ async def post_batch(
     the batch.
     """
     key = _idempotency_key(request)
-    most = services.settings.max_batch_events
     with admission.place() as held:
         body = await read_json(request, services.settings, held)
+        check_count(body, services.settings.max_batch_events)
         decoded = decode_batch(body, idempotency_key=key)
-        count = len(decoded.events) + len(decoded.errors)
-        if count > most:
-            raise Refusal(413, f"found {count:,} events; expected at most {most:,}. Next: send them in smaller batches")
         outcomes = await services.taker.ingest(decoded.events, decoded.options) if decoded.events else []
     reply = _batch_reply(decoded, outcomes)
     services.metrics.count(reply.statuses)

@@ -27,6 +27,7 @@ _FILTERS = {
     "log_group": "grp",
     "log_stream": "stream",
 }
+_OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S608 - column names; values are parameters
 _TRACE_FILTERS = {"status": "status", "agent_id": "agent", "session_id": "session", "basis": "basis"}
 
 
@@ -61,11 +62,12 @@ class Reading(RecordReader):
 
     async def stored(self, day: str, event_ids: Sequence[str]) -> list[rows.StoredEvent]:
         """Return those of the day's events that are held, in any order."""
-        return [rows.stored_event(row, day) async for row in self._rows(day, event_ids, "*") if row["size"] > 0]
+        found = [rows.whole(row, day) async for row in self._rows(day, event_ids, rows.WHOLE)]
+        return [each for each in found if each is not None]
 
     async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
         """See :class:`RecordReader`."""
-        conditions, values = ["nus >= $from", "nus <= $to"], {"limit": limit}
+        conditions, values = ["nus >= $from", "nus <= $to"], _values(limit=limit)
         first = -where.until + 1 if where.until is not None else rows.LEAST
         last = -where.since if where.since is not None else -rows.LEAST
         for name, column in _FILTERS.items():
@@ -82,7 +84,7 @@ class Reading(RecordReader):
             return []
         values |= {"from": first, "to": last}
         hint = "WITH INDEX event_trace" if where.trace is not None else "WITH INDEX event_newest"
-        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"
+        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"  # noqa: S608 - column names; values are parameters
         days = await self._trace_days(where.trace) if where.trace is not None else None
         page: list[Event] = []
         for day, (least, most) in await self._newest_days(days):
@@ -123,9 +125,9 @@ class Reading(RecordReader):
             async with self._segments.use(day) as db:
                 for i in range(0, len(by_day[day]), 30):
                     traces = by_day[day][i : i + 30]
-                    for row in await db.one("SELECT * FROM event WHERE trace IN $traces", {"traces": traces}):
-                        each = rows.stored_event(row, day)
-                        found[row["trace"]].append(each)
+                    for row in await db.one(_OF_TRACES, {"traces": traces}):
+                        if (each := rows.whole(row, day)) is not None and each.event.trace is not None:
+                            found[each.event.trace].append(each)
         return found
 
     async def days_of_traces(self, traces: Collection[str]) -> dict[str, list[str]]:
@@ -137,7 +139,7 @@ class Reading(RecordReader):
 
     async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
         """See :class:`RecordReader`."""
-        conditions, values = ["nstart >= $from", "nstart <= $to"], {"limit": limit}
+        conditions, values = ["nstart >= $from", "nstart <= $to"], _values(limit=limit)
         first = -where.until + 1 if where.until is not None else rows.LEAST
         last = -where.since if where.since is not None else -rows.LEAST
         for name, column in _TRACE_FILTERS.items():
@@ -156,7 +158,7 @@ class Reading(RecordReader):
             return []
         values |= {"from": first, "to": last}
         where_sql = " AND ".join(conditions)
-        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"
+        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"  # noqa: S608 - column names; values are parameters
         page: list[Trace] = []
         for day, (_, most) in await self._newest_days():
             # A trace is kept with its first day and starts no later than the latest event in it.
@@ -229,22 +231,21 @@ class Reading(RecordReader):
     async def _trace_days(self, trace_id: str) -> list[str]:
         return (await self.days_of_traces([trace_id])).get(trace_id, [])
 
-    async def _rows(self, day: str, event_ids: Sequence[str], columns: str) -> AsyncIterator[dict[str, Any]]:
+    async def _rows(self, day: str, event_ids: Sequence[str], columns: str) -> AsyncIterator[Any]:
         """Rows by id. Never ``WHERE id IN``: that scans the table."""
         if day not in self._segments:
             return
         async with self._segments.use(day) as db:
             for i in range(0, len(event_ids), _CHUNK):
                 refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
-                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):
+                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):  # noqa: S608 - column names; values are parameters
                     yield row
 
     async def _newest_days(self, among: Sequence[str] | None = None) -> list[tuple[str, tuple[int, int]]]:
         """Days that hold events, with their least and most event time, by the latter, descending."""
-        known = []
-        for day in self._segments.days():
-            if (among is None or day in among) and (bounds := await self._bounds_of(day)) is not None:
-                known.append((day, bounds))
+        days = [day for day in self._segments.days() if among is None or day in among]
+        bounds = [(day, await self._bounds_of(day)) for day in days]
+        known = [(day, found) for day, found in bounds if found is not None]
         return sorted(known, key=lambda item: item[1][1], reverse=True)
 
     async def _bounds_of(self, day: str) -> tuple[int, int] | None:
@@ -252,7 +253,7 @@ class Reading(RecordReader):
             where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
             async with self._segments.use(day) as db:
                 first, last = await db.run(
-                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"
+                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - column names; values are parameters
                 )
             # While it was read, a commit may have said more.
             self._bounds.setdefault(day, (-last[0], -first[0]) if first else None)
@@ -261,6 +262,10 @@ class Reading(RecordReader):
     async def _widen(self, day: str, least: int, most: int) -> None:
         known = await self._bounds_of(day)
         self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
+
+
+def _values(**values: Any) -> dict[str, Any]:
+    return values
 
 
 def _count(buckets: list[StatsBucket], trace: Trace, since: int, bucket: int) -> None:

@@ -164,6 +164,18 @@ def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
 
 
 HELD = "id, size, head, records, trace, mark"
+_WHOLE = (
+    *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
+    *("size", "head", "records", "search", "relate"),
+)
+#: What :func:`whole` undoes: without the names of the columns in every row, reading takes two thirds of the time.
+WHOLE = f"VALUE [{', '.join(_WHOLE)}]"
+
+
+def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
+    """Undo :func:`event_row`, of ``WHOLE`` columns; ``None`` for a stub."""
+    found = dict(zip(_WHOLE, values, strict=True))
+    return stored_event(found, day) if found["size"] else None
 
 
 def boundary_row(boundary: Boundary) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from vectadb_server.stores import rows
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.reading import Reading
 from vectadb_server.stores.segments import META, Segments
+from vectadb_server.stores.writes import digest_row, entry, statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,44 +24,10 @@ if TYPE_CHECKING:
     from vectadb_server.attribution import Need
     from vectadb_server.blocks import Key
     from vectadb_server.stores.rows import HeldRow
-
-#: Rows asked for at once: larger queries take no less time for each row.
-CHUNK = 500
-
-
-class Entry(msgspec.Struct, omit_defaults=True):
-    """What a commit tells the indexer, of one day.
-
-    ``events``: new or changed; ``gone``: no longer events; ``weak``: those of ``events`` whose trace boundaries decide;
-    ``traces``: whose events changed; ``boundaries``: that were added or removed.
-    """
-
-    events: list[str] = []
-    gone: list[str] = []
-    weak: list[str] = []
-    traces: list[str] = []
-    boundaries: list[Boundary] = []
-
-
-class Write(msgspec.Struct):
-    """One transaction in one day. ``unchanged``: rows that must still be as they were read."""
-
-    insert: list[dict[str, Any]] = []
-    change: list[dict[str, Any]] = []
-    remove: list[str] = []
-    unchanged: list[HeldRow] = []
-    extras: dict[str, dict[str, int]] = {}
-    boundaries: list[Boundary] = []
-    boundaries_gone: list[Boundary] = []
-    digest: list[dict[str, Any]] = []
-    agents: list[list[str]] = []
-    entry: Entry | None = None
-    least: int | None = None
-    most: int | None = None
+    from vectadb_server.stores.writes import Entry, Write
 
 
 _encode = msgspec.json.Encoder().encode
-_entry = msgspec.json.Decoder(Entry).decode
 
 
 class SurrealStore(Reading):
@@ -165,12 +132,12 @@ class SurrealStore(Reading):
             values: dict[str, Any] = {}
             for i, need in enumerate(by_day[day]):
                 values |= {f"s{i}": need.stream_key, f"k{i}": need.kind, f"a{i}": need.from_us, f"b{i}": need.to_us + 1}
-                sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")
+                sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")  # noqa: S608 - column names; values are parameters
                 if need.before:
                     before = f"boundary:[$s{i}, $k{i}, NONE]..[$s{i}, $k{i}, $a{i}]"
-                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")
+                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")  # noqa: S608 - column names; values are parameters
                 if need.after:
-                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")
+                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")  # noqa: S608 - column names; values are parameters
             async with self._segments.use(day) as db:
                 for result in await db.run(";".join(sql), values):
                     for row in result:
@@ -184,13 +151,16 @@ class SurrealStore(Reading):
         Raises:
             Conflict: a row to insert exists, or one that must be unchanged is not.
         """
-        sql, values = _statements(write)
+        sql, values = statements(write)
         if write.least is not None and write.most is not None:
             await self._widen(day, write.least, write.most)
-        async with self._segments.use(day) as db:
-            await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
-        if write.entry is not None:
-            self.wake(day)
+        try:
+            async with self._segments.use(day) as db:
+                await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
+        finally:
+            # Also when nobody waits any more for the reply: the commit goes on.
+            if write.entry is not None:
+                self.wake(day)
 
     def wake(self, day: str) -> None:
         """Tell the indexer that there is something to do."""
@@ -203,7 +173,7 @@ class SurrealStore(Reading):
         """Return the oldest rows that are not applied yet, with their references."""
         async with self._segments.use(day) as db:
             found = await db.one("SELECT id, body FROM outbox ORDER BY id LIMIT $limit", {"limit": limit})
-        return [(row["id"], _entry(row["body"])) for row in found]
+        return [(row["id"], entry(row["body"])) for row in found]
 
     async def pending(self, day: str, limit: int) -> list[tuple[Any, list[str]]]:
         """Return the oldest lists of ids that the search index has not heard of yet, with their references."""
@@ -362,52 +332,6 @@ class SurrealStore(Reading):
                         "BEGIN; DELETE $refs RETURN NONE; INSERT INTO digest $rows RETURN NONE; COMMIT;",
                         {"refs": [d["id"] for d in deltas], "rows": [total]},
                     )
-
-
-def digest_row(group: str, hour: int, count: int, total: int) -> dict[str, Any]:
-    """Return a delta of the digest; the hour's digest is the sum of its deltas."""
-    return {"id": [group, hour, UUID(ids.uuid7())], "n": count, "sum": f"{total % 2**128:032x}"}
-
-
-def _statements(write: Write) -> tuple[list[str], dict[str, Any]]:
-    sql: list[str] = []
-    values: dict[str, Any] = {}
-
-    def add(statement: str, name: str, value: Any) -> None:
-        if value:
-            sql.append(statement)
-            values[name] = value
-
-    if write.unchanged:
-        sql.append(
-            "LET $now = (SELECT VALUE [id, size, head ?? '', trace ?? ''] FROM $read); "
-            "IF $now != $seen { THROW 'changed' }"
-        )
-        values["read"] = [rows.event_ref(held.row.key[1]) for held in write.unchanged]
-        values["seen"] = [
-            [rows.event_ref(row.key[1]), row.size, rows.packed(row.head) if row.head else "", held.trace or ""]
-            for held in write.unchanged
-            for row in (held.row,)
-        ]
-    add("INSERT INTO event $insert RETURN NONE", "insert", write.insert)
-    changes = [{**row, "id": record("event", row["id"])} for row in write.change]
-    add("FOR $c IN $change { UPSERT $c.id REPLACE $c RETURN NONE }", "change", changes)
-    add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
-    extras = [{"id": record("extra", UUID(head)), "sizes": sizes} for head, sizes in write.extras.items()]
-    add("FOR $e IN $extras { UPSERT $e.id REPLACE $e RETURN NONE }", "extras", extras)
-    add(
-        "DELETE $unmark RETURN NONE",
-        "unmark",
-        [record("boundary", rows.boundary_key(boundary)) for boundary in write.boundaries_gone],
-    )
-    marks = [rows.boundary_row(boundary) for boundary in write.boundaries]
-    add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
-    add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)
-    add("INSERT IGNORE INTO agent $agents RETURN NONE", "agents", [{"id": key} for key in write.agents])
-    if write.entry is not None:
-        row = {"id": UUID(ids.uuid7()), "body": _encode(write.entry).decode()}
-        add("INSERT INTO outbox $outbox RETURN NONE", "outbox", [row])
-    return sql, values
 
 
 def _edge(trace: str, cause: str, effect: str, kind: str) -> dict[str, Any]:

@@ -1,0 +1,101 @@
+"""What ingest writes in one transaction, and the statements that do it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from vectadb_server import ids
+from vectadb_server.attribution import Boundary
+from vectadb_server.stores import rows
+from vectadb_server.stores.engine import record
+from vectadb_server.stores.rows import HeldRow
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """What a commit tells the indexer, of one day.
+
+    ``events``: new or changed; ``gone``: no longer events; ``weak``: those of ``events`` whose trace boundaries decide;
+    ``traces``: whose events changed; ``boundaries``: that were added or removed.
+    """
+
+    events: list[str] = []
+    gone: list[str] = []
+    weak: list[str] = []
+    traces: list[str] = []
+    boundaries: list[Boundary] = []
+
+
+class Write(msgspec.Struct):
+    """One transaction in one day. ``unchanged``: rows that must still be as they were read."""
+
+    insert: list[dict[str, Any]] = []
+    change: list[dict[str, Any]] = []
+    remove: list[str] = []
+    unchanged: list[HeldRow] = []
+    extras: dict[str, dict[str, int]] = {}
+    boundaries: list[Boundary] = []
+    boundaries_gone: list[Boundary] = []
+    digest: list[dict[str, Any]] = []
+    agents: list[list[str]] = []
+    entry: Entry | None = None
+    least: int | None = None
+    most: int | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+def entry(body: str) -> Entry:
+    """Return the entry of an outbox row."""
+    return _decode(body)
+
+
+def digest_row(group: str, hour: int, count: int, total: int) -> dict[str, Any]:
+    """Return a delta of the digest; the hour's digest is the sum of its deltas."""
+    return {"id": [group, hour, UUID(ids.uuid7())], "n": count, "sum": f"{total % 2**128:032x}"}
+
+
+def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
+    """Return the statements of the transaction, and their parameters."""
+    sql: list[str] = []
+    values: dict[str, Any] = {}
+
+    def add(statement: str, name: str, value: Any) -> None:
+        if value:
+            sql.append(statement)
+            values[name] = value
+
+    if write.unchanged:
+        sql.append(
+            "LET $now = (SELECT VALUE [id, size, head ?? '', trace ?? ''] FROM $read); "
+            "IF $now != $seen { THROW 'changed' }"
+        )
+        values["read"] = [rows.event_ref(held.row.key[1]) for held in write.unchanged]
+        values["seen"] = [
+            [rows.event_ref(row.key[1]), row.size, rows.packed(row.head) if row.head else "", held.trace or ""]
+            for held in write.unchanged
+            for row in (held.row,)
+        ]
+    add("INSERT INTO event $insert RETURN NONE", "insert", write.insert)
+    changes = [{**row, "id": record("event", row["id"])} for row in write.change]
+    add("FOR $c IN $change { UPSERT $c.id REPLACE $c RETURN NONE }", "change", changes)
+    add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
+    extras = [{"id": record("extra", UUID(head)), "sizes": sizes} for head, sizes in write.extras.items()]
+    add("FOR $e IN $extras { UPSERT $e.id REPLACE $e RETURN NONE }", "extras", extras)
+    add(
+        "DELETE $unmark RETURN NONE",
+        "unmark",
+        [record("boundary", rows.boundary_key(boundary)) for boundary in write.boundaries_gone],
+    )
+    marks = [rows.boundary_row(boundary) for boundary in write.boundaries]
+    add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
+    add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)
+    add("INSERT IGNORE INTO agent $agents RETURN NONE", "agents", [{"id": key} for key in write.agents])
+    if write.entry is not None:
+        row = {"id": UUID(ids.uuid7()), "body": _encode(write.entry).decode()}
+        add("INSERT INTO outbox $outbox RETURN NONE", "outbox", [row])
+    return sql, values

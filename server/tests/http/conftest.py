@@ -1,0 +1,371 @@
+"""The routes are tested twice: over engines in memory, which can be told to fail, and against a real server process."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from vectadb_server import spans
+from vectadb_server.app import application
+from vectadb_server.attribution import Boundaries, attribute
+from vectadb_server.ids import record_hash
+from vectadb_server.indexer import Lag
+from vectadb_server.ingest import Outcome, Status
+from vectadb_server.services import Services
+from vectadb_server.settings import Settings, Size
+from vectadb_server.stores.base import DigestHour, Hit, StatsBucket, TraceFilter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from vectadb_server.model import Event, Trace
+    from vectadb_server.stores.base import Cursor, EventFilter, SearchFilter
+    from vectadb_server.wire import Options
+
+HOUR = 3_600_000_000
+DEADLINE = 30.0
+SMALL = {"max_body": Size(2**20), "max_batch_events": 500}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Memory:
+    """Record, ingest, index and indexer over one dict. ``failing`` names methods and what they raise."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Event] = {}
+        self.failing: dict[str, BaseException] = {}
+        self.outcomes: list[Outcome] | None = None
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.entered = anyio.Event()
+        self.pending = 0
+
+    def _may(self, name: str) -> None:
+        if name in self.failing:
+            raise self.failing[name]
+
+    async def ingest(self, events: Sequence[Event], options: Options) -> list[Outcome]:
+        self.entered.set()
+        await self.gate.wait()
+        self._may("ingest")
+        if self.outcomes is not None:
+            return self.outcomes
+        attribute(events, Boundaries([]), auto_create_traces=options.auto_create_traces)
+        outcomes = []
+        for event in events:
+            status: Status = "duplicate" if event.event_id in self.held else "accepted"
+            event.created_at = time.time_ns() // 1000
+            held = self.held.setdefault(event.event_id, event)
+            outcomes.append(Outcome(event.event_id, status, held.trace, held.created_at))
+        return outcomes
+
+    async def check(self) -> None:
+        self._may("check")
+
+    async def event(self, event_id: str) -> Event | None:
+        self._may("event")
+        return self.held.get(event_id)
+
+    async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:
+        return [self.held[event_id] for _, event_id in keys if event_id in self.held]
+
+    async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
+        self._may("events")
+        found = sorted(filter(lambda event: _holds(event, where), self.held.values()), key=_newest)
+        if after is not None:
+            found = [event for event in found if _newest(event) > (-after.us, after.id)]
+        return found[:limit]
+
+    async def trace_events(self, trace_id: str) -> list[Event]:
+        found = [event for event in self.held.values() if event.trace == trace_id]
+        return sorted(found, key=lambda event: (event.timestamp, event.event_id))
+
+    async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
+        now = time.time_ns() // 1000
+        by_trace = itertools.groupby(sorted(self.held.values(), key=lambda e: e.trace or ""), lambda e: e.trace)
+        built = [spans.build(list(events), now=now)[0] for trace, events in by_trace if trace]
+        names = ("status", "agent_id", "session_id", "basis")
+        found = [
+            trace
+            for trace in built
+            if all(getattr(where, name) in (None, getattr(trace, name)) for name in names)
+            and (where.since is None or trace.start >= where.since)
+            and (where.until is None or trace.start < where.until)
+        ]
+        found.sort(key=lambda trace: (-trace.start, trace.trace_id))
+        if after is not None:
+            found = [trace for trace in found if (-trace.start, trace.trace_id) > (-after.us, after.id)]
+        return found[:limit]
+
+    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
+        hours: dict[tuple[str, int], list[int]] = {}
+        for event in self.held.values():
+            if event.source is not None and event.source.timestamp is not None:
+                hour = event.source.timestamp // HOUR * HOUR
+                if since <= hour < until and log_group in (None, event.source.log_group):
+                    hashes = hours.setdefault((event.source.log_group, hour), [])
+                    hashes.extend(map(record_hash, event.record_ids))
+        return [DigestHour(*key, len(hashes), sum(hashes) % 2**128) for key, hashes in sorted(hours.items())]
+
+    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
+        traces = await self.traces(TraceFilter(), limit=10**6)
+        buckets = []
+        for start in range(since, until, bucket):
+            stop = min(start + bucket, until)
+            events = [event for event in self.held.values() if start <= event.timestamp < stop]
+            begun = [trace for trace in traces if start <= trace.start < stop]
+            types = [event.event_type for event in events]
+            buckets.append(
+                StatsBucket(
+                    start=start,
+                    events=len(events),
+                    types={name: types.count(name) for name in types},
+                    errors=types.count("error"),
+                    traces=len(begun),
+                    failed=sum(trace.status == "error" for trace in begun),
+                    input_tokens=sum(trace.tokens.input or 0 for trace in begun),
+                    output_tokens=sum(trace.tokens.output or 0 for trace in begun),
+                    durations=sorted(trace.end - trace.start for trace in begun),
+                )
+            )
+        return buckets
+
+    async def search(self, query: str, *, mode: str, where: SearchFilter, limit: int) -> list[Hit]:
+        self._may("search")
+        words = query.lower().split()
+        hits = []
+        for event in self.held.values():
+            text = json.dumps([event.raw, event.properties], ensure_ascii=False).lower()
+            score = sum(word in text for word in words)
+            if score and _holds(event, where):
+                hits.append(Hit(event.event_id, "2026-01-01", float(score)))
+        return sorted(hits, key=lambda hit: -hit.score)[:limit]
+
+    async def count(self) -> int:
+        self._may("count")
+        return len(self.held)
+
+    async def lag(self) -> Lag:
+        self._may("lag")
+        return Lag(outbox=self.pending, stale_traces=0, search=0, seconds=1.5 * self.pending)
+
+    async def wait_idle(self) -> None:
+        return
+
+
+def _newest(event: Event) -> tuple[int, str]:
+    return (-event.timestamp, event.event_id)
+
+
+def _holds(event: Event, where: EventFilter | SearchFilter) -> bool:
+    source = event.source
+    given = {
+        "trace": event.trace,
+        "log_group": source.log_group if source else None,
+        "log_stream": source.log_stream if source else None,
+        **{name: getattr(event, name) for name in ("session_id", "agent_id", "event_type")},
+    }
+    return (
+        all(getattr(where, name) in (None, value) for name, value in given.items())
+        and (where.since is None or event.timestamp >= where.since)
+        and (where.until is None or event.timestamp < where.until)
+    )
+
+
+@dataclass
+class Process:
+    """A running ``vectadb serve`` and its address."""
+
+    popen: subprocess.Popen[bytes]
+    url: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        return self.popen.wait(DEADLINE)
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Log lines written since it was ready; only once it has ended."""
+        assert self.popen.stderr is not None
+        return [json.loads(line) for line in self.popen.stderr.read().splitlines()]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vectadb_server", *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VECTADB_")}
+    return {**kept, **variables}
+
+
+@contextmanager
+def serving(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Process]:
+    """Run a server on a free port; it is killed at the end if it still runs."""
+    popen = subprocess.Popen(
+        command("serve", "--port", "0", "--data-dir", str(data_dir), *arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+    )
+    try:
+        assert popen.stderr is not None
+        lines = []
+        while True:
+            readable, _, _ = select.select([popen.stderr], [], [], DEADLINE)
+            assert readable, f"the server said nothing for {DEADLINE} s"
+            line = popen.stderr.readline()
+            assert line, f"the server ended with {popen.wait(DEADLINE)}"
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                raise AssertionError(line + popen.stderr.read()) from None
+            if "url" in lines[-1]:
+                break
+        yield Process(popen, lines[-1]["url"], lines)
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+        popen.wait(DEADLINE)
+        if popen.stderr is not None:
+            popen.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., Any]:
+    return serving
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command to its end."""
+
+    def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    limits = {f"VECTADB_{name.upper()}": str(int(value)) for name, value in SMALL.items()}
+    with serving(tmp_path_factory.mktemp("server"), **limits) as process:
+        yield process
+        assert process.stop() == 0
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def services_of(memory: Memory) -> Callable[..., Services]:
+    def make(**changed: Any) -> Services:
+        settings = Settings(**{**SMALL, **changed})
+        return Services(settings=settings, record=memory, taker=memory, index=memory, indexer=memory)  # type: ignore[arg-type]
+
+    return make
+
+
+class Client(httpx.AsyncClient):
+    """A client, and the wait until what it sent is visible everywhere."""
+
+    settled: Callable[[], Any]
+
+    async def take(self, *events: dict[str, Any], **more: Any) -> dict[str, Any]:
+        reply = await self.post("/api/v1/events/batch", json={"events": list(events), **more})
+        assert reply.status_code == 200, reply.text
+        taken: dict[str, Any] = reply.json()
+        await self.settled()
+        return taken
+
+    async def ok(self, path: str, **params: Any) -> dict[str, Any]:
+        reply = await self.get(path, params=params)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+
+def in_memory(services: Services) -> Client:
+    transport = httpx.ASGITransport(app=application(services), raise_app_exceptions=False)
+    client = Client(transport=transport, base_url="http://127.0.0.1:8080")
+    client.settled = anyio.lowlevel.checkpoint
+    return client
+
+
+@pytest.fixture
+async def fake(services_of: Callable[..., Services]) -> AsyncIterator[Client]:
+    async with in_memory(services_of()) as client:
+        yield client
+
+
+@pytest.fixture
+def fake_of(services_of: Callable[..., Services]) -> Callable[..., Client]:
+    return lambda **changed: in_memory(services_of(**changed))
+
+
+@asynccontextmanager
+async def over_http(process: Process) -> AsyncIterator[Client]:
+    async with Client(base_url=process.url, timeout=DEADLINE) as client:
+
+        async def settled() -> None:
+            with anyio.fail_after(DEADLINE):
+                while (await client.get("/health/ready")).json()["engines"]["indexer"]["pending"]:  # noqa: ASYNC110 - it is another process
+                    await anyio.sleep(0.01)
+
+        client.settled = settled
+        yield client
+
+
+@pytest.fixture
+async def real(server: Process) -> AsyncIterator[Client]:
+    """A client of a real server, which other tests use as well."""
+    async with over_http(server) as client:
+        yield client
+
+
+@pytest.fixture(params=["memory", "process"])
+async def client(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """A client of both kinds: whoever takes this, is run twice."""
+    if request.param == "memory":
+        made = in_memory(request.getfixturevalue("services_of")())
+        async with made as client:
+            yield client
+    else:
+        async with over_http(request.getfixturevalue("server")) as client:
+            yield client
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name that no other test uses, for a trace, session or group of its own."""
+    return f"t-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import re
+import socket
+import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from rich.cells import cell_len
+
+from vectadb_server import cli, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WIDE = "天気 is fine 🌞 " * 20
+EVIL = "\x1b[31m[red]bold[/red]\x1b]0;title\x07\r\nnext :smile:"
+
+
+@pytest.fixture(scope="module")
+def trace(server: Any) -> str:
+    name = f"cli/{uuid.uuid4().hex[:8]}?"
+    tool = {"gen_ai.tool.name": f"look_up{EVIL}", "gen_ai.tool.call.id": "1"}
+    when = "2026-01-31T12:00:0{}Z"
+    events = [
+        {"timestamp": when.format(0), "event_type": "agent_start", "properties": {"message": f"question {EVIL}"}},
+        {"timestamp": when.format(1), "event_type": "tool_call", "properties": {**tool, "tool_input": {"q": WIDE}}},
+        {"timestamp": when.format(3), "event_type": "tool_result", "properties": {**tool, "tool_output": f"42 {EVIL}"}},
+        {"timestamp": when.format(4), "event_type": "error", "properties": {"message": f"boom {EVIL}"}},
+        {"timestamp": when.format(5), "event_type": "agent_end", "properties": {"message": "done"}},
+    ]
+    for event in events:
+        event.update(trace_id=name, agent_id=name)
+    reply = httpx.post(f"{server.url}/api/v1/events/batch", json={"events": events}).json()
+    assert reply["ingested"] == 5
+    while httpx.get(f"{server.url}/health/ready").json()["engines"]["indexer"]["pending"]:
+        pass
+    return name
+
+
+@pytest.fixture
+def ask(server: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    monkeypatch.setenv("VECTADB_URL", server.url)
+
+    def run(*arguments: str) -> str:
+        assert cli.main(arguments) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_traces_are_a_table(ask: Any, trace: Any) -> None:
+    head, _, row = ask("traces", "--agent", trace).splitlines()
+    assert head.split() == ["start", "status", "duration", "trace", "name", "events", "tools", "tokens", "input"]
+    assert "5.0 s" in row
+    assert re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", row)
+    assert ask("traces", "--agent", "nobody") == "No traces.\n"
+
+
+def test_a_trace_is_a_tree(ask: Any, trace: Any) -> None:
+    shown = ask("trace", trace)
+    lines = shown.splitlines()
+    assert lines[0].startswith("trace ")
+    [tool] = [line for line in lines if " tool look_up" in line]
+    assert "2.0 s" in tool
+    assert "ok" in tool
+    assert any(re.search(r'input +\{"q": "天気', line) for line in lines)
+    assert any(re.search(r"output +42 ", line) for line in lines)
+    assert any("└── tool" in line or "├── tool" in line for line in lines)
+
+
+@pytest.mark.parametrize("command", [("traces",), ("search", "boom"), ("trace", "TRACE")])
+def test_hostile_text_does_not_reach_the_terminal(ask: Any, trace: Any, command: Any) -> None:
+    shown = ask(*(trace if word == "TRACE" else word for word in command))
+    assert not set(shown) & {"\x1b", "\x07", "\r"}
+    if command[0] != "traces":
+        assert "[red]bold[/red]" in shown
+        assert ":smile:" in shown
+
+
+def test_search_and_its_filters(ask: Any, trace: Any) -> None:
+    shown = ask("search", "boom", "--trace", trace, "--type", "error", "--mode", "text")
+    assert len(shown.splitlines()) == 3
+    assert "boom" in shown
+    assert ask("search", "boom", "--trace", trace, "--type", "none") == "Nothing found.\n"
+    assert ask("search", "boom", "--trace", trace, "--since", "-2h") == "Nothing found.\n"
+    assert "boom" in ask("search", "boom", "--trace", trace, "--since=2026-01-01T00:00:00Z", "--until", "-1m")
+
+
+def test_stats_are_counts(ask: Any, trace: Any) -> None:
+    shown = ask("stats", "--since", "2026-01-31T00:00:00Z", "--until", "2026-02-01T00:00:00Z", "--bucket", "6h")
+    assert re.search(r"^tool_result +[\d,]+$", shown, re.MULTILINE)
+    assert "latency of traces: p50 " in shown
+
+
+def test_json_is_the_reply_itself(ask: Any, server: Any, trace: Any) -> None:
+    shown = json.loads(ask("trace", trace, "--json"))
+    assert shown == httpx.get(f"{server.url}/api/v1/traces/{shown['trace']['trace_id']}").json()
+    assert set(json.loads(ask("traces", "--json", "--limit", "1"))) == {"traces", "next_cursor"}
+    assert set(json.loads(ask("search", "x", "--json"))) == {"results"}
+    assert "buckets" in json.loads(ask("stats", "--json"))
+
+
+def test_what_the_server_refuses_is_told(capsys: Any, monkeypatch: Any, server: Any) -> None:
+    monkeypatch.setenv("VECTADB_URL", server.url)
+    for arguments, said in (
+        (["trace", "no such?trace#"], "vectadb trace: no trace 'no such?trace#'"),
+        (["traces", "--limit", "0"], "vectadb traces: limit"),
+        (["traces", "--since", "noon"], "vectadb traces: since: found 'noon'"),
+    ):
+        assert cli.main(arguments) == 1
+        assert capsys.readouterr().err.startswith(said)
+
+
+def test_no_server(capsys: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert cli.main(["traces", "--url", url]) == 1
+    assert capsys.readouterr().err == (
+        f"vectadb traces: no server answers at {url}. "
+        "Next: start one with `vectadb serve`, or name another with --url or VECTADB_URL\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://[", "http://x:99999"])
+def test_no_url(capsys: Any, url: Any) -> None:
+    assert cli.main(["traces", "--url", url]) == 1
+    assert url in capsys.readouterr().err
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Page) as other:
+        thread = Thread(target=other.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{other.server_port}"
+        other.shutdown()
+        thread.join()
+
+
+def test_another_server(capsys: Any, stranger: Any) -> None:
+    assert cli.main(["stats", "--url", stranger]) == 1
+    assert "it is no VectaDB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["serv"], ["trace"], ["search"], ["traces", "--limit", "x"]])
+def test_wrong_usage(capsys: Any, arguments: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+
+
+def summary(**fields: Any) -> dict[str, Any]:
+    return {
+        "trace_id": str(uuid.UUID(int=7)),
+        "start": "2026-01-31T12:00:00Z",
+        "status": "ok",
+        "duration_ms": 61_000,
+        "name": WIDE,
+        "events": 1234,
+        "tool_calls": 2,
+        "tokens": {"input": 1000, "output": 20},
+        "input": WIDE,
+        "first_error": None,
+        **fields,
+    }
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_terminal_is_never_too_narrow(capsys: Any, monkeypatch: Any, width: Any, plain: Any) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    if plain:
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    render.traces({"traces": [summary(), summary(first_error=EVIL)], "next_cursor": None})
+    shown = capsys.readouterr().out
+    assert ("\x1b" in shown) != plain
+    lines = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
+    assert len(lines) == 4
+    assert max(map(cell_len, lines)) <= width
+    if width >= 60:
+        assert str(uuid.UUID(int=7)) in lines[2]  # ids are to be copied: they are not cut
+
+
+def test_into_a_pipe_nothing_is_cut(capsys: Any) -> None:
+    render.traces({"traces": [summary()], "next_cursor": "more"})
+    shown = capsys.readouterr().out
+    assert " ".join(WIDE.split()) in shown
+    assert "1 min 01 s" in shown
+    assert "1,000/20" in shown
+    assert "--limit" in shown

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vectadb_server.settings import Settings, SettingsError, is_loopback, load, strays
+
+
+def test_flags_go_before_the_environment_before_the_file_before_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "v.toml"
+    file.write_text('port = 1\nhost = "localhost"\nlog_level = "error"\nmax_body = "2 MiB"\n')
+    environ = {"VECTADB_PORT": "2", "VECTADB_HOST": "127.0.0.2", "VECTADB_DATA_DIR": ""}
+    chosen = load({"port": "3", "host": None}, environ, file)
+    assert (chosen.port, chosen.host, chosen.log_level) == (3, "127.0.0.2", "error")
+    assert (chosen.max_body, chosen.data_dir) == (2 * 2**20, Path("data"))
+
+
+def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "v.toml"
+    file.write_text("port = 1\n")
+    assert load({}, {"VECTADB_CONFIG": str(file)}).port == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1024", 1024), ("16 MiB", 2**24), ("16mib", 2**24), ("1 MB", 10**6), ("2 KiB", 2048)]
+)
+def test_sizes_have_units(text: str, size: int) -> None:
+    assert load({}, {"VECTADB_MAX_BODY": text}).max_body == size
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"VECTADB_PORT": "65536"}, "VECTADB_PORT: found '65536'; expected a whole number from 0 to 65535"),
+        ({"VECTADB_PORT": "-1"}, "VECTADB_PORT"),
+        ({"VECTADB_INSECURE": "perhaps"}, "VECTADB_INSECURE: found 'perhaps'; expected true or false"),
+        ({"VECTADB_MAX_BODY": "16 parsecs"}, 'expected a size of at least 1 KiB, like "16 MiB" or 16777216'),
+        ({"VECTADB_MAX_BODY": "5"}, "VECTADB_MAX_BODY"),
+        ({"VECTADB_MAX_BATCH_EVENTS": "0"}, "expected a whole number from 1 to 1000000"),
+        ({"VECTADB_DRAIN_TIMEOUT": "inf"}, "VECTADB_DRAIN_TIMEOUT"),
+        ({"VECTADB_DRAIN_TIMEOUT": "nan"}, "VECTADB_DRAIN_TIMEOUT"),
+        ({"VECTADB_DATA_DIR": "  "}, "VECTADB_DATA_DIR: found '  '; expected a directory"),
+        ({"VECTADB_HOST": "0.0.0.0"}, "--insecure"),
+        ({"VECTADB_HOST": "::"}, "--insecure"),
+        ({"VECTADB_HOST": "vectadb.example"}, "--insecure"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_place(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({}, environ)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('porrt = 1\n"x" = 2', "v.toml: porrt: no such setting. Did you mean port?"),
+        ("port = true", "v.toml: port: found True; expected a whole number from 0 to 65535"),
+        ('port = [1]\nhost = "x"', "v.toml: port: found [1]"),
+        ("port = ", "v.toml: not TOML: "),
+        ("max_body = 1.5", "v.toml: max_body: found 1.5; expected a size"),
+        ("insecure = 1", "v.toml: insecure: found 1; expected true or false"),
+        ("\xff", "v.toml: not TOML: "),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_place(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "v.toml").write_text(content, "latin-1")
+    with pytest.raises(SettingsError) as caught:
+        load({}, {}, tmp_path / "v.toml")
+    assert said in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load({"port": "x", "log_level": "y"}, {"VECTADB_MAX_BODY": "z"})
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_insecure_is_enough() -> None:
+    assert not load({"insecure": True}, {"VECTADB_HOST": "0.0.0.0"}).loopback
+    assert load({}, {"VECTADB_HOST": "0.0.0.0", "VECTADB_INSECURE": "true"}).insecure
+
+
+def test_misspelt_variables_are_told_and_strange_ones_are_not() -> None:
+    environ = {
+        "VECTADB_PROT": "1",
+        "VECTADB_URL": "x",
+        "VECTADB_CONFIG": "y",
+        "VECTADB_SOMETHING_ELSE": "z",
+        "PATH": "p",
+    }
+    assert strays(environ) == ["VECTADB_PROT is not a setting. Did you mean VECTADB_PORT?"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost."])
+def test_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "localhost.example", "127.0.0.1.example", "10.0.0.1"])
+def test_not_this_machine(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    from typing import get_type_hints
+
+    for hint in get_type_hints(Settings, include_extras=True).values():
+        described = [meta for meta in hint.__metadata__ if getattr(meta, "description", None)]
+        assert len(described) == 1
+        assert described[0].extra["expected"]
