@@ -101,7 +101,8 @@ def _show(url: str, traces: list[dict[str, Any]]) -> None:
 
 def _vectadb(url: str, *arguments: str) -> None:
     _say("$ vectadb " + " ".join(f"'{word}'" if " " in word else word for word in arguments))
-    subprocess.run([BIN / "vectadb", *arguments, "--url", url], check=True)
+    width = {} if sys.stdout.isatty() else {"COLUMNS": "150"}
+    subprocess.run([BIN / "vectadb", *arguments, "--url", url], check=True, env={**os.environ, **width})
     print(flush=True)
 
 

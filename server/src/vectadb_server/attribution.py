@@ -127,7 +127,7 @@ class _Line(msgspec.Struct):
 
 
 class Boundaries:
-    """A set of boundaries, of any number of streams. Equal ones count once.
+    """A set of boundaries, of any number of streams. Equal ones, whatever their names for people, count once.
 
     For :func:`attribute` it is to hold boundaries as they stand; where some were removed or changed, the look around
     (:func:`affected`, :func:`candidate_traces`) takes them from before and from after, together.
@@ -135,7 +135,8 @@ class Boundaries:
 
     def __init__(self, boundaries: Iterable[Boundary] = ()) -> None:
         self._lines: dict[tuple[str, Window], _Line] = defaultdict(_Line)
-        for boundary in sorted(set(boundaries), key=lambda boundary: boundary.position):
+        unique = {(b.position, b.stream_key, b.kind, b.start, b.trace): b for b in boundaries}
+        for boundary in (unique[key] for key in sorted(unique)):
             self._lines[boundary.stream_key, boundary.kind].add(boundary)
 
     def between(self, stream_key: str, kind: Window, from_us: int, to_us: int) -> Sequence[Boundary]:

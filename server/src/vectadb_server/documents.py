@@ -33,15 +33,36 @@ def document(stored: StoredEvent) -> Document:
     )
 
 
+#: What an event says about itself, so that a question in plain words finds it by meaning.
+_ABOUT = {
+    "tool_call": "the agent called the tool to look up or do",
+    "tool_result": "the tool returned",
+    "agent_action": "the agent did",
+    "agent_thought": "the agent thought",
+    "agent_finish": "the agent's final answer",
+    "query": "the user asked",
+    "error": "failed with an error",
+}
+#: Frames of a run: their log text is the framework's own, the same in every run.
+_FRAMES = frozenset({"invocation", "agent", "chain"})
+
+
 def text_of(event: Event) -> str:
-    """Return what people would look for: name, arguments, result, message (else the log text, uncoloured) and error."""
+    """Return what people would look for: name, arguments, result, message (else the log text, uncoloured) and error.
+
+    It is empty for an event that only frames a run and says nothing of its own: such would stand before all answers.
+    """
     kind = vocab.OPENS.get(event.event_type) or vocab.CLOSES.get(event.event_type)
     said: list[str] = []
     if kind is not None:
-        said = [vocab.name(event, kind), vocab.as_text(vocab.given(event, kind))]
-        said.append(vocab.as_text(vocab.returned(event, kind)))
-    said.append(vocab.body(event))
+        said = [vocab.as_text(vocab.given(event, kind)), vocab.as_text(vocab.returned(event, kind))]
+        if any(said) or kind not in _FRAMES:
+            said.insert(0, vocab.name(event, kind))
+    if not any(said):
+        said.append(vocab.message(event) if kind in _FRAMES else vocab.body(event))
     error = event.properties.get("error.type")
     if isinstance(error, str):
         said.append(error)
+    if any(said):
+        said.insert(0, _ABOUT.get(event.event_type, ""))
     return "\n".join(dict.fromkeys(part for part in said if part))[:MAX_TEXT].strip()

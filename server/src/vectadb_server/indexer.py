@@ -47,10 +47,10 @@ Move = tuple[StoredEvent, str | None]
 """An event with its new trace, and its old one."""
 
 #: Commits taken from the outbox, or lists from `pending`, at once.
-BATCH = 8
+BATCH = 16
 #: Traces recomputed at once.
 TRACES = 120
-#: Seconds between two computations of a trace, for each of its events beyond the first thousand.
+#: Seconds between two computations of a trace, for each of its events beyond the first hundred.
 SECONDS_PER_EVENT = 0.0002
 #: Pause after a failure, seconds.
 RETRY = 1.0
@@ -84,7 +84,9 @@ class Indexer:
         self._hurry = 0
         self._at_work = 0
         self._idle = asyncio.Condition()
+        #: What keeps it from working now, for people to read.
         self.failure: str | None = None
+        self._broken: Exception | None = None
 
     async def __aenter__(self) -> Self:
         """Start. What an earlier run left undone is done first."""
@@ -102,12 +104,18 @@ class Indexer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def wait_idle(self) -> None:
-        """Return when everything that was ingested before the call is visible in traces and search."""
+        """Return when everything that was ingested before the call is visible in traces and search.
+
+        Raises:
+            Exception: what indexing failed at, where that is not one of the stores.
+        """
         self._hurry += 1
         try:
             self._store.changed.set()
             async with self._idle:
-                await self._idle.wait_for(self._is_idle)
+                await self._idle.wait_for(lambda: self._is_idle() or self._broken is not None)
+            if self._broken is not None:
+                raise self._broken
         finally:
             self._hurry -= 1
 
@@ -147,12 +155,20 @@ class Indexer:
             try:
                 with self._working():
                     busy = await self._apply()
-                self.failure = None
+                self.failure = self._broken = None
             except Conflict:
                 busy = True  # Ingest wrote the same rows; once more, from what is there now.
             except StoreUnavailable as error:
                 self.failure = str(error)
                 logger.warning("indexing waits: %s", error)
+                await asyncio.sleep(RETRY)
+                busy = True
+            except Exception as error:
+                # A mistake in here must not end indexing for good: what it failed at is still on its list.
+                self._broken = error
+                self.failure = repr(error)
+                logger.exception("indexing failed; it is tried again")
+                await self._news()
                 await asyncio.sleep(RETRY)
                 busy = True
             await self._news()
@@ -308,7 +324,7 @@ class Indexer:
         summary, _ = spans.build(events, now=time.time_ns() // 1000)
         related = {each.event.event_id for each in stored if each.relate}
         edges = [edge for edge in spans.causes(events) if edge[0] in related and edge[1] in related]
-        pause = (len(events) - 1000) * SECONDS_PER_EVENT
+        pause = (len(events) - 100) * SECONDS_PER_EVENT
         if pause > 0:
             self._due[trace] = time.monotonic() + pause
         else:
@@ -347,6 +363,12 @@ class Indexer:
                 logger.warning("the search index lags: %s", error)
                 await asyncio.sleep(RETRY)
                 self._pended.set()
+            except Exception as error:
+                self._broken = error
+                logger.exception("handing over to the search index failed; it is tried again")
+                await self._news()
+                await asyncio.sleep(RETRY)
+                self._pended.set()
             await self._news()
             await self._pended.wait()
 
@@ -368,7 +390,7 @@ class Indexer:
         if self._index is not None:
             asked = list(dict.fromkeys(event_id for _, event_ids in found for event_id in event_ids))
             stored = await self._store.stored(day, asked)
-            documents = [document(each) for each in stored if each.search]
+            documents = [made for each in stored if each.search and (made := document(each)).text]
             gone = set(asked) - {each.event_id for each in documents}
             if documents:
                 await self._index.upsert(documents)

@@ -1,13 +1,15 @@
 """The server's replies on a terminal: tables and trees.
 
 What was logged is hostile until shown otherwise: it is printed without control characters and never read as markup.
-On a terminal lines are cut to its width, by cells, so that wide characters count as two; into a pipe nothing is cut.
+On a terminal lines are cut to its width, by cells, so that wide characters count as two; into a pipe nothing is cut
+(COLUMNS sets another width for either).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     _Row = Sequence[Text | str]
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENDLESS = 100_000
 _STATUS = {"ok": "green", "error": "red", "running": "cyan", "interrupted": "yellow"}
 _TEXT = 4_000  # characters of a value that are looked at
@@ -149,9 +152,10 @@ def stats(reply: dict[str, Any]) -> None:
 
 def _console() -> Console:
     terminal = sys.stdout.isatty()
+    columns = os.environ.get("COLUMNS", "")
     return Console(
         file=sys.stdout,
-        width=None if terminal else _ENDLESS,
+        width=int(columns) if columns.isdigit() else None if terminal else _ENDLESS,
         force_terminal=terminal,
         color_system="auto" if terminal and not os.environ.get("NO_COLOR") else None,
         highlight=False,
@@ -219,8 +223,11 @@ def _said(event: dict[str, Any]) -> Any:
     """The text of an event that says most in one line."""
     properties = event["properties"]
     name = properties.get("gen_ai.tool.name") or properties.get("tool_name")
-    said = properties.get("message") or event["raw"] or properties
-    return f"{name}: {_one_line(said)}" if isinstance(name, str) and name not in _one_line(said) else said
+    told = (properties.get(key) for key in ("message", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"))
+    said = next((text for text in told if text), None) or _COLOUR.sub("", event["raw"] or "").strip()
+    if isinstance(name, str) and name not in _one_line(said):
+        return f"{name}: {_one_line(said)}"
+    return said or properties
 
 
 def _line(text: Text) -> Text:

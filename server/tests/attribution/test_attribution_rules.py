@@ -1,5 +1,6 @@
 import uuid
 
+import msgspec
 import pytest
 
 from vectadb_server import ids
@@ -195,6 +196,20 @@ def test_attribute_returns_what_changed():
     assert attribute(events, boundaries(*events)) == events
     assert attribute(events, boundaries(*events)) == []
     assert attribute(events, Boundaries()) == events[:2]
+
+
+def test_one_boundary_told_twice_is_one():
+    """Once as it came, once as the store keeps it."""
+    start, end = boundary_of(at(0, "agent_start")), boundary_of(at(1, "agent_end"))
+    again = [msgspec.structs.replace(boundary, name="bot", request_id="r") for boundary in (start, end)]
+    for known in ([start, end, again[0]], [start, *again]):
+        event = at(2)
+        attribute([event], Boundaries(known))
+        assert event.basis == "time_window"
+    outer = boundary_of(at(-1, "agent_start"))
+    event = at(2)
+    attribute([event], Boundaries([outer, start, end, *again]))
+    assert event.trace == outer.trace
 
 
 def test_a_boundary_needs_a_stream():

@@ -258,6 +258,18 @@ def start() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Ask another process again and again until it says yes."""
+
+    def ask(question: Callable[[], bool]) -> None:
+        last = time.monotonic() + DEADLINE
+        while not question():
+            assert time.monotonic() < last, f"not so within {DEADLINE} s"
+
+    return ask
+
+
+@pytest.fixture(scope="session")
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command to its end."""
 

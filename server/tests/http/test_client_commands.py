@@ -22,7 +22,7 @@ EVIL = "\x1b[31m[red]bold[/red]\x1b]0;title\x07\r\nnext :smile:"
 
 
 @pytest.fixture(scope="module")
-def trace(server: Any) -> str:
+def trace(server: Any, until: Any) -> str:
     name = f"cli/{uuid.uuid4().hex[:8]}?"
     tool = {"gen_ai.tool.name": f"look_up{EVIL}", "gen_ai.tool.call.id": "1"}
     when = "2026-01-31T12:00:0{}Z"
@@ -37,8 +37,7 @@ def trace(server: Any) -> str:
         event.update(trace_id=name, agent_id=name)
     reply = httpx.post(f"{server.url}/api/v1/events/batch", json={"events": events}).json()
     assert reply["ingested"] == 5
-    while httpx.get(f"{server.url}/health/ready").json()["engines"]["indexer"]["pending"]:
-        pass
+    until(lambda: not httpx.get(f"{server.url}/health/ready").json()["engines"]["indexer"]["pending"])
     return name
 
 

@@ -41,7 +41,7 @@ def test_what_was_answered_is_there_after_a_kill(start: Any, tmp_path: Path) -> 
         assert process.stop(signal.SIGINT) == 0
 
 
-def test_requests_in_progress_are_finished_when_it_stops(start: Any, tmp_path: Path) -> None:
+def test_requests_in_progress_are_finished_when_it_stops(start: Any, until: Any, tmp_path: Path) -> None:
     body = json.dumps(EVENT).encode()
     with start(tmp_path) as process:
         url = httpx.URL(process.url)
@@ -49,8 +49,7 @@ def test_requests_in_progress_are_finished_when_it_stops(start: Any, tmp_path: P
             head = f"POST /api/v1/events HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Type: application/json\r\n"
             sock.sendall(f"{head}Content-Length: {len(body)}\r\nX-Request-Id: slow\r\n\r\n".encode() + body[:5])
             # The request is being read once it is counted as in progress.
-            while "vectadb_ingest_in_progress 1.0" not in httpx.get(f"{process.url}/metrics").text:
-                pass
+            until(lambda: "vectadb_ingest_in_progress 1.0" in httpx.get(f"{process.url}/metrics").text)
             process.popen.send_signal(signal.SIGTERM)
             line = process.popen.stderr.readline()
             assert b"SIGTERM: stopping" in line
@@ -63,14 +62,13 @@ def test_requests_in_progress_are_finished_when_it_stops(start: Any, tmp_path: P
         assert process.popen.wait(30) == 0
 
 
-def test_a_second_signal_ends_it_at_once(start: Any, tmp_path: Path) -> None:
+def test_a_second_signal_ends_it_at_once(start: Any, until: Any, tmp_path: Path) -> None:
     with start(tmp_path) as process:
         url = httpx.URL(process.url)
         with socket.create_connection((url.host, url.port), 10) as sock:
             host = url.netloc.decode()
             sock.sendall(f"POST /api/v1/events HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\n{{".encode())
-            while "vectadb_ingest_in_progress 1.0" not in httpx.get(f"{process.url}/metrics").text:
-                pass
+            until(lambda: "vectadb_ingest_in_progress 1.0" in httpx.get(f"{process.url}/metrics").text)
             process.popen.send_signal(signal.SIGINT)
             assert b"SIGINT: stopping" in process.popen.stderr.readline()
             process.popen.send_signal(signal.SIGINT)

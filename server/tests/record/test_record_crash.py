@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 def acknowledged_until_killed(data_dir: Path, after: int) -> list[int]:
     """Kill the server after so many acknowledged batches; return these, and those that it had printed by then."""
     here = Path(__file__).parent
-    command = [sys.executable, "-m", f"{here.name}.ingest_until_killed", data_dir]
+    command = [sys.executable, "-m", f"{here.name}.ingest_until_killed", str(data_dir)]
     acknowledged = []
     with subprocess.Popen(command, cwd=here.parent, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -212,6 +212,31 @@ def fail_once(store: SurrealStore, name: str, monkeypatch: pytest.MonkeyPatch, *
     monkeypatch.setattr(store, name, flaky)
 
 
+async def test_a_mistake_in_a_summary_does_not_end_indexing(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_server.indexer.RETRY", 0.0)
+    real = Indexer._summary
+    failed: list[str] = []
+
+    def wrong(self: Indexer, trace: str, stored: Any) -> dict[str, Any]:
+        if not failed:
+            failed.append(trace)
+            raise KeyError("wrong")
+        return real(self, trace, stored)
+
+    monkeypatch.setattr(Indexer, "_summary", wrong)
+    await Ingest(store).ingest([line("a", MIDNIGHT, trace_id="t")], OPTIONS)
+    async with Indexer(store, None) as indexer:
+        with pytest.raises(KeyError):
+            await indexer.wait_idle()
+        while indexer.failure is not None:
+            await _turn()
+        await indexer.wait_idle()
+    [trace] = await store.traces(TraceFilter(), limit=2)
+    assert trace.events == 1
+
+
 async def test_what_one_run_left_undone_the_next_does(tmp_path: Path) -> None:
     store = await SurrealStore.open(tmp_path)
     await Ingest(store).ingest([line("a", MIDNIGHT, trace_id="t"), line("b", MIDNIGHT - MINUTE, trace_id="t")], OPTIONS)
@@ -273,7 +298,6 @@ async def test_a_large_trace_is_not_recomputed_for_each_commit(
 
 
 async def _turn() -> None:
-
     await asyncio.sleep(0)
 
 

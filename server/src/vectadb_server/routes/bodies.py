@@ -93,7 +93,7 @@ async def read_json(request: Request[Any, Any, Any], settings: Settings, held: H
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    inflate = _Inflate(limit) if gzipped else None
+    inflate = _Inflate() if gzipped else None
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout):
@@ -130,11 +130,9 @@ def _check_kind(request: Request[Any, Any, Any]) -> bool:
 
 
 class _Inflate:
-    """Decompresses gzip, one member after the other, never much more than ``limit`` bytes."""
+    """Decompresses gzip, one member after the other, in steps: whoever takes them may stop in time."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._size = 0
+    def __init__(self) -> None:
         self._member = zlib.decompressobj(_GZIP)
         self._begun = False
 
@@ -151,9 +149,6 @@ class _Inflate:
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if not piece and not data:
                 return
-            self._size += len(piece)
-            if self._size > self._limit:
-                raise _too_large(self._limit)
             yield piece
 
     def end(self) -> None:

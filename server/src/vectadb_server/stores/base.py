@@ -175,7 +175,8 @@ class RecordReader(Protocol):
     async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
         """Return the newest events first, those of one time by ascending id, at most ``limit``.
 
-        The next page starts after ``Cursor(last.timestamp, last.event_id)``.
+        The next page starts after ``Cursor(last.timestamp, last.event_id)``. With ``where.trace``, events of a day that
+        is new to the trace are seen once they are indexed, a second or two later.
         """
         ...
 

@@ -48,12 +48,15 @@ class Connection:
         Raises:
             Conflict: the transaction met another one, a row that exists already, or ``THROW``.
             StoreUnavailable: the engine failed in another way.
+            RuntimeError: the query is malformed, which is a mistake in this package.
         """
         task = asyncio.ensure_future(self._db.query_raw(sql, dict(values or {})))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         reply = await asyncio.shield(task)
         if "error" in reply:
+            if reply["error"].get("kind") == "Validation":
+                raise RuntimeError(f"the record store does not understand a query: {reply['error']}")
             raise StoreUnavailable(f"the record store refused a query: {reply['error']}")
         results = reply["result"]
         failed = [item for item in results if item["status"] != "OK"]

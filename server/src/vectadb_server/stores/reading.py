@@ -27,7 +27,7 @@ _FILTERS = {
     "log_group": "grp",
     "log_stream": "stream",
 }
-_OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S608 - column names; values are parameters
+_OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S608 - no values
 _TRACE_FILTERS = {"status": "status", "agent_id": "agent", "session_id": "session", "basis": "basis"}
 
 
@@ -84,7 +84,7 @@ class Reading(RecordReader):
             return []
         values |= {"from": first, "to": last}
         hint = "WITH INDEX event_trace" if where.trace is not None else "WITH INDEX event_newest"
-        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"  # noqa: S608 - column names; values are parameters
+        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"  # noqa: S608 - no values
         days = await self._trace_days(where.trace) if where.trace is not None else None
         page: list[Event] = []
         for day, (least, most) in await self._newest_days(days):
@@ -158,7 +158,7 @@ class Reading(RecordReader):
             return []
         values |= {"from": first, "to": last}
         where_sql = " AND ".join(conditions)
-        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"  # noqa: S608 - column names; values are parameters
+        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"  # noqa: S608 - no values
         page: list[Trace] = []
         for day, (_, most) in await self._newest_days():
             # A trace is kept with its first day and starts no later than the latest event in it.
@@ -238,7 +238,7 @@ class Reading(RecordReader):
         async with self._segments.use(day) as db:
             for i in range(0, len(event_ids), _CHUNK):
                 refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
-                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):  # noqa: S608 - column names; values are parameters
+                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):  # noqa: S608 - no values
                     yield row
 
     async def _newest_days(self, among: Sequence[str] | None = None) -> list[tuple[str, tuple[int, int]]]:
@@ -253,7 +253,7 @@ class Reading(RecordReader):
             where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
             async with self._segments.use(day) as db:
                 first, last = await db.run(
-                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - column names; values are parameters
+                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - no values
                 )
             # While it was read, a commit may have said more.
             self._bounds.setdefault(day, (-last[0], -first[0]) if first else None)

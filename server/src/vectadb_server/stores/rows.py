@@ -109,9 +109,9 @@ def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str
     if row.head is not None:
         made["head"] = packed(row.head)
     if not search:
-        made["search"] = False
+        made["searchable"] = False
     if not relate:
-        made["relate"] = False
+        made["relatable"] = False
     return made
 
 
@@ -146,7 +146,9 @@ def stored_event(found: Mapping[str, Any], day: str) -> StoredEvent:
         basis=found["basis"],
         created_at=body.created_at,
     )
-    return StoredEvent((day, event_id), event, found.get("search") is not False, found.get("relate") is not False)
+    return StoredEvent(
+        (day, event_id), event, found.get("searchable") is not False, found.get("relatable") is not False
+    )
 
 
 def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
@@ -166,7 +168,7 @@ def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
 HELD = "id, size, head, records, trace, mark"
 _WHOLE = (
     *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
-    *("size", "head", "records", "search", "relate"),
+    *("size", "head", "records", "searchable", "relatable"),
 )
 #: What :func:`whole` undoes: without the names of the columns in every row, reading takes two thirds of the time.
 WHOLE = f"VALUE [{', '.join(_WHOLE)}]"

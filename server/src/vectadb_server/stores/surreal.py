@@ -132,12 +132,12 @@ class SurrealStore(Reading):
             values: dict[str, Any] = {}
             for i, need in enumerate(by_day[day]):
                 values |= {f"s{i}": need.stream_key, f"k{i}": need.kind, f"a{i}": need.from_us, f"b{i}": need.to_us + 1}
-                sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")  # noqa: S608 - column names; values are parameters
+                sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")  # noqa: S608 - no values
                 if need.before:
                     before = f"boundary:[$s{i}, $k{i}, NONE]..[$s{i}, $k{i}, $a{i}]"
-                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")  # noqa: S608 - column names; values are parameters
+                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")  # noqa: S608 - no values
                 if need.after:
-                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")  # noqa: S608 - column names; values are parameters
+                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")  # noqa: S608 - no values
             async with self._segments.use(day) as db:
                 for result in await db.run(";".join(sql), values):
                     for row in result:
