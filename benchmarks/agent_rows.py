@@ -107,8 +107,9 @@ def memory_and_idling() -> list[Row]:
     expected = groups * seconds * PER_PAGE
     with _site(groups, seconds) as config:
         server = msgspec.yaml.decode(config.read_bytes())["sinks"]["vectadb"]["endpoint"]
-        with running([BIN / "vectadb-agent", "run", "--config", config, "--log-level", "warning"], core=mine,
-                     environment=AWS) as agent:
+        with running(
+            [BIN / "vectadb-agent", "run", "--config", config, "--log-level", "warning"], core=mine, environment=AWS
+        ) as agent:
             agent.wait_until(lambda: _taken(server) >= expected, f"{expected} records of 50 groups", timeout=120)
             _, peak = agent.memory()
             time.sleep(3)  # what follows a backlog, the last checkpoints, is not idling

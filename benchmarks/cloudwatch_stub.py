@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
     backlog: Backlog
     groups: list[str]
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["X-Amz-Target"].endswith(".FilterLogEvents"):
             answer = self.backlog.page(body["startTime"], body["endTime"], body.get("nextToken"))

@@ -22,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     taken = 0
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers["Content-Encoding"] == "gzip":
             body = _decompress(body)
@@ -31,7 +31,7 @@ class _Handler(BaseHTTPRequestHandler):
         _Handler.taken += count
         self._answer({"ingested": count, "duplicates": 0, "expired": 0, "failed": 0, "errors": [], "event_ids": []})
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         self._answer({"status": "ok", "version": "stub", "taken": _Handler.taken})
 
     def _answer(self, reply: dict[str, object]) -> None:

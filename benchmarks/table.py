@@ -67,8 +67,10 @@ def show(rows: Sequence[Row], write: Callable[[str], object] = print) -> None:
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for number, line in enumerate(cells):
-        first, *others = (cell.ljust(width) if at in (0, 4) else cell.rjust(width) for at, (cell, width) in
-                          enumerate(zip(line, widths, strict=True)))
+        first, *others = (
+            cell.ljust(width) if at in (0, 4) else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         write("  ".join((first, *others)).rstrip())
         if number and (note := _note(rows[number - 1])):
             write(f"    {note}")

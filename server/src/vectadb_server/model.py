@@ -7,8 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 Basis = Literal["trace_id", "request_id", "session_id", "invocation", "run", "time_window", "event", "none"]
-"""Why an event belongs to its trace, strongest first. ``invocation`` and ``run`` are windows in the log stream
-(Lambda's START…END, an agent run); ``time_window`` is a quarter of an hour of one agent or stream; ``none``: it has no trace."""
+"""Why an event belongs to its trace, strongest first.
+
+``invocation`` and ``run`` are windows in the log stream (Lambda's START…END, an agent run); ``time_window`` is a
+quarter of an hour of one agent or stream; ``none``: it has no trace.
+"""
 
 Kind = Literal["invocation", "agent", "chain", "llm", "tool", "retrieval"]
 SpanStatus = Literal["ok", "error", "running", "interrupted"]
