@@ -133,8 +133,11 @@ async def test_documents_follow_their_events(store: SurrealStore) -> None:
         await ingest.ingest([line("no", at)], Options(generate_embeddings=False))
         await indexer.wait_idle()
         assert {event_id: each.text for event_id, each in index.documents.items()} == {record_id("a"): "both"}
-        await ingest.ingest([line("start", at - 1, event_type="agent_start")], OPTIONS)
+        asked = line("start", at - 1, event_type="agent_start", properties={"message": "how long?"})
+        frame = line("frame", at - 2, event_type="agent_start", raw="> Entering new AgentExecutor chain...")
+        await ingest.ingest([asked, frame], OPTIONS)
         await indexer.wait_idle()
+        assert record_id("frame") not in index.documents, "a frame that says nothing of its own"
         start = index.documents[record_id("start")]
         assert index.documents[record_id("a")].trace == start.trace is not None
 
