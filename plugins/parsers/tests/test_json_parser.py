@@ -161,3 +161,17 @@ def test_a_lone_brace_is_given_up(join, block):
     blocks = join([parser()], "{\n", "not json\n", "}\n")
     assert [each.block.text for each in blocks] == ["{\n}\n", "not json\n"]
     assert parser().parse(block("{\n")) is None
+
+
+def test_numbers_and_depths_that_no_store_holds():
+    parser = JsonParser(JsonParser.Config(type="json"))
+    text = '{"id": 18446744073709551615, "small": 9223372036854775807, "inner": [{"n": -9223372036854775809}]}'
+    [event] = parser.parse(block(text))
+    assert event.properties == {
+        "id": "18446744073709551615",
+        "small": 9223372036854775807,
+        "inner": [{"n": "-9223372036854775809"}],
+    }
+    deep = '{"a":' * 70 + "1" + "}" * 70
+    with pytest.raises(ParseError, match="nested deeper than 60 levels"):
+        parser.parse(block(deep))

@@ -32,6 +32,8 @@ _LINE = re.compile(
 )
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
 _decode = msgspec.json.Decoder().decode
+_LONG_NUMBER = re.compile(r"\d{19}")
+_DEEPEST = 60
 
 
 class JsonConfig(ComponentConfig):
@@ -73,6 +75,8 @@ class JsonParser(Parser):
             if "trailing characters" in str(error) or not _MEMBER.match(text):
                 return None
             raise ParseError(f"json: looks like a JSON object, but is none: {_reason(error)}") from error
+        if _LONG_NUMBER.search(text) or text.count("{") + text.count("[") > _DEEPEST:
+            members = {name: _storable(value, 1) for name, value in members.items()}
         event = event_of(members, self.config.field_mapping)
         if self.config.event_type is not None:
             event.event_type = self.config.event_type
@@ -108,6 +112,21 @@ class JsonParser(Parser):
                         return ()
                     return (Piece(text, "continue", closes=True),) if kind == "continue" else ()
         return (Piece(text, "start" if kind == "start" else "continue", state="".join(open_)),)
+
+
+def _storable(value: Any, depth: int) -> Any:
+    """Integers beyond 64 bits as text, since no record store holds them.
+
+    Raises:
+        ParseError: it is nested too deeply.
+    """
+    if depth > _DEEPEST:
+        raise ParseError(f"json: nested deeper than {_DEEPEST} levels")
+    if isinstance(value, dict):
+        return {name: _storable(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item, depth + 1) for item in value]
+    return str(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
 
 
 def event_of(members: dict[str, Any], mapping: dict[str, str] | None = None) -> Event:

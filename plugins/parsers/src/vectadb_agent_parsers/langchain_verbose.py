@@ -59,7 +59,8 @@ def cut(text: str, state: Any) -> Sequence[Piece]:
         return _cut_uncoloured(text, mode, inner)
     if mode is None and not _OURS.search(text):
         return ()
-    pieces = _cut_coloured(text, mode, inner)
+    # A new piece right at the record's start ends the open one, of which nothing is here.
+    pieces = [piece for piece in _cut_coloured(text, mode, inner) if piece.text]
     return () if all(piece.kind == "other" for piece in pieces) else pieces
 
 
