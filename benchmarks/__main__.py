@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from benchmarks import agent_rows
+from benchmarks import agent_rows, server_rows
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.table import Row, as_json, show
 
@@ -14,6 +14,8 @@ BENCHMARKS = {
     "parse": agent_rows.parse_only,
     "ship": agent_rows.ship,
     "memory": agent_rows.memory_and_idling,
+    "freshness": server_rows.freshness,
+    "ingest": server_rows.ingest,
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import yaml
 
 from benchmarks.cloudwatch_stub import ACCOUNT, PER_PAGE, group_names
 from benchmarks.metered_agent import Reading
@@ -106,7 +107,7 @@ def memory_and_idling() -> list[Row]:
     mine, _ = cores()
     expected = groups * seconds * PER_PAGE
     with _site(groups, seconds) as config:
-        server = msgspec.yaml.decode(config.read_bytes())["sinks"]["vectadb"]["endpoint"]
+        server = yaml.safe_load(config.read_bytes())["sinks"]["vectadb"]["endpoint"]
         with running(
             [BIN / "vectadb-agent", "run", "--config", config, "--log-level", "warning"], core=mine, environment=AWS
         ) as agent:

@@ -1,0 +1,220 @@
+"""The server: events acknowledged and indexed, and the time from a log line to its trace."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.agent_rows import PYTHON
+from benchmarks.processes import AWS, BIN, BenchmarkFailed, Process, running
+from benchmarks.table import Row, median, percentile
+from benchmarks.wire_batches import BATCH, batches, compressed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RUNS = 3
+BATCHES = 30
+CLIENTS = 2
+PATH = "/api/v1/events/batch"
+JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+
+def ingest() -> list[Row]:
+    """Events a second that are acknowledged, beside what the bare engine takes, and until they are indexed."""
+    ratios, bare, acknowledged, indexed = [], [], [], []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory(prefix="vectadb-benchmark-") as name:
+            command = [PYTHON, "-m", "benchmarks.bare_insert", BATCHES, Path(name) / "bare"]
+            with running(command) as engine:
+                bare.append(float(engine.finish(120).splitlines()[-1]))
+            with _server(Path(name)) as (server, port):
+                rates = _offered(server, port, compressed(batches(BATCHES)))
+        acknowledged.append(rates[0])
+        indexed.append(rates[1])
+        ratios.append(rates[0] / bare[-1])
+    events = f"{BATCHES * BATCH:,} events of 2 KB, in batches of {BATCH}, gzip, {CLIENTS} connections"
+    return [
+        Row(name="acknowledged", what="server: events acknowledged over HTTP", measured=median(acknowledged),
+            unit="events/s", runs=acknowledged, note=events),
+        Row(name="bare", what="  the engine's bare insert loop, same rows", measured=median(bare), unit="events/s",
+            runs=bare, note="same indexes and fsync, 2 transactions in flight, rows made beforehand"),
+        Row(name="ratio", what="  acknowledged / bare, of each run", measured=median(ratios), unit="", wanted=0.60,
+            runs=ratios),
+        Row(name="indexed", what="server: events indexed (until nothing is pending)", measured=median(indexed),
+            unit="events/s", wanted=4_000, runs=indexed, note="traces, spans and vectors; from the first request on"),
+    ]  # fmt: skip
+
+
+def freshness() -> list[Row]:
+    """From the moment that CloudWatch shows a record to the moment that the API shows its trace."""
+    count, poll, settle = 30, 1.0, 5.0
+    delays: list[float] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="vectadb-benchmark-") as name,
+        _moto() as endpoint,
+        _server(Path(name)) as (_, port),
+    ):
+        # Only here: importing boto3 takes as long as some of the other measurements.
+        import boto3
+
+        client = boto3.client(
+            "logs", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        client.create_log_group(logGroupName="/benchmark")
+        client.create_log_stream(logGroupName="/benchmark", logStreamName="one")
+        config = Path(name) / "agent.yaml"
+        config.write_text(_freshness_config(name, endpoint, port, poll, settle))
+        with running([BIN / "vectadb-agent", "run", "-c", config, "--log-level", "warning"], environment=AWS) as agent:
+            _put(client, "warm-up")
+            agent.wait_until(lambda: _visible(port, "warm-up"), "the first trace")
+            for number in range(count):
+                trace = f"benchmark-{number}"
+                _put(client, trace)
+                delays.append(_seconds_until_visible(port, trace))
+                time.sleep(0.37)  # no multiple of the interval: records come at any phase of it
+    beyond = percentile(delays, 0.95) - poll - settle
+    note = (
+        f"{count} records, from PutLogEvents answered to GET /traces/ID answering with its event: "
+        f"p50 {percentile(delays, 0.5):.2f} s, p95 {percentile(delays, 0.95):.2f} s, most {max(delays):.2f} s; "
+        f"poll_interval {poll:g} s, settle {settle:g} s (a record of one line does not wait for it)"
+    )
+    total = poll + settle + 2
+    return [
+        Row(name="freshness", what="record visible -> trace readable, p95", measured=beyond + poll + settle, unit="s",
+            wanted=total, at_least=False, note=note),
+        Row(name="freshness_poll", what="  the same, beyond poll_interval alone", measured=beyond + settle, unit="s",
+            wanted=2, at_least=False),
+    ]  # fmt: skip
+
+
+def _freshness_config(directory: str, endpoint: str, port: int, poll: float, settle: float) -> str:
+    return f"""\
+agent: {{state_dir: {directory}/state}}
+pipelines:
+  benchmark:
+    source:
+      type: cloudwatch
+      region: us-east-1
+      endpoint_url: {endpoint}
+      log_groups: [/benchmark]
+      poll_interval: {poll:g}s
+      settle_min: {settle:g}s
+    parsers: [{{type: json}}]
+    sinks: [vectadb]
+sinks:
+  vectadb: {{type: vectadb, endpoint: "http://127.0.0.1:{port}"}}
+"""
+
+
+def _put(client: Any, trace: str) -> None:
+    text = json.dumps({"level": "INFO", "event_type": "tool_call", "message": "how fast", "trace_id": trace})
+    event = {"timestamp": int(time.time() * 1000), "message": text}
+    client.put_log_events(logGroupName="/benchmark", logStreamName="one", logEvents=[event])
+
+
+def _seconds_until_visible(port: int, trace: str) -> float:
+    began = time.monotonic()
+    while not _visible(port, trace):
+        if time.monotonic() - began > 60:
+            raise BenchmarkFailed(f"trace {trace} cannot be read 60 s after its record was visible")
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def _visible(port: int, trace: str) -> bool:
+    try:
+        return bool(_get(port, f"/api/v1/traces/{trace}")["events"])
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != 404:
+            raise BenchmarkFailed(f"GET /api/v1/traces/{trace} answered {error.code}") from error
+        return False
+
+
+def _offered(server: Process, port: int, bodies: list[bytes]) -> tuple[float, float]:
+    """Post the bodies; return events acknowledged a second, and events indexed a second."""
+    left, turn = iter(bodies), threading.Lock()
+
+    def client() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        with contextlib.closing(connection):
+            while True:
+                with turn:
+                    body = next(left, None)
+                if body is None:
+                    return
+                connection.request("POST", PATH, body, JSON)
+                reply = connection.getresponse()
+                said = reply.read()
+                if reply.status != 200 or json.loads(said)["ingested"] != BATCH:
+                    raise BenchmarkFailed(f"POST {PATH} answered {reply.status}: {said[:300]!r}")
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for each in [pool.submit(client) for _ in range(CLIENTS)]:
+            each.result()
+    acknowledged = time.monotonic() - began
+    server.wait_until(lambda: _pending(port) == 0, "the indexer to be through", timeout=120)
+    indexed = time.monotonic() - began
+    total = len(bodies) * BATCH
+    return total / acknowledged, total / indexed
+
+
+def _pending(port: int) -> int:
+    indexer = _get(port, "/health/ready")["engines"]["indexer"]
+    # Where the indexer cannot say, nothing is known.
+    return 1 if indexer["pending"] is None else int(indexer["pending"])
+
+
+def _get(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as reply:
+        return json.loads(reply.read())
+
+
+@contextlib.contextmanager
+def _server(directory: Path) -> Iterator[tuple[Process, int]]:
+    port = _free_port()
+    command = [BIN / "vectadb", "serve", "--port", port, "--data-dir", directory / "data", "--log-level", "warning"]
+    with running(command) as server:
+        server.wait_until(lambda: _ready(port), "vectadb serve to be ready")
+        yield server, port
+
+
+def _ready(port: int) -> bool:
+    try:
+        return bool(_get(port, "/health/ready")["status"] == "ready")
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+@contextlib.contextmanager
+def _moto() -> Iterator[str]:
+    port = _free_port()
+    with running([BIN / "moto_server", "-p", port]) as moto:
+        moto.wait_until(lambda: _answers(port), "the emulated CloudWatch")
+        yield f"http://127.0.0.1:{port}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        _get(port, "/moto-api/data.json")
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,58 @@
+"""Batches of events as the agent ships them, rendered and compressed beforehand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks.cloudwatch_stub import ACCOUNT
+from benchmarks.messages import STAMP, messages
+
+BATCH = 500
+"""Events in each batch."""
+_PER_TRACE = 25
+_FORM = "%Y-%m-%dT%H:%M:%S"
+
+
+def batches(count: int, *, ends: float | None = None) -> list[bytes]:
+    """``count`` bodies for ``POST /api/v1/events/batch``, one event a millisecond, 25 to a trace, the last one now.
+
+    ``ends``: epoch seconds of the last one, if not now.
+    """
+    total = count * BATCH
+    first = (time.time() if ends is None else ends) - total / 1000
+    events = [_event(text, number, first + number / 1000) for number, text in enumerate(messages(total))]
+    return [json.dumps({"events": events[at : at + BATCH]}).encode() for at in range(0, total, BATCH)]
+
+
+def compressed(bodies: list[bytes]) -> list[bytes]:
+    """The bodies under gzip, packed as fast as the agent does it."""
+    return [gzip.compress(body, 1) for body in bodies]
+
+
+def _event(text: str, number: int, at: float) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(at, UTC)
+    text = text.replace(STAMP, moment.strftime(_FORM))
+    when = f"{moment.strftime(_FORM)}.{moment.microsecond:06d}Z"
+    properties = json.loads(text)
+    del properties["timestamp"], properties["request_id"], properties["session_id"]
+    return {
+        "timestamp": when,
+        "event_type": properties.pop("event_type"),
+        "trace_id": f"trace-{number // _PER_TRACE}-{int(at)}",
+        "properties": properties,
+        "raw": text,
+        "source": {
+            "system": "cloudwatch",
+            "account": ACCOUNT,
+            "region": "us-east-1",
+            "log_group": "/benchmark/server",
+            "log_stream": f"stream-{number // _PER_TRACE % 5}",
+            "log_id": f"{int(at * 1000)}-{number}",
+            "timestamp": when,
+            "ingestion_time": when,
+        },
+    }
