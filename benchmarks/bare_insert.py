@@ -1,7 +1,7 @@
 """The engine alone: how many of the server's rows it takes a second, with nothing around it.
 
-``python -m benchmarks.bare_insert BATCHES DIRECTORY``: the rows that ingest would write, with their outbox rows, indexes
-and fsync, two transactions in flight (more gain nothing), made beforehand. It prints events per second.
+``python -m benchmarks.bare_insert BATCHES DIRECTORY``: the rows that ingest would write, with their outbox rows,
+indexes and fsync, two transactions in flight (more gain nothing), made beforehand. It prints events per second.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ LOOK_EVERY = 0.25
 
 
 class Reading(msgspec.Struct):
-    """What passed between the first and the last look at the clocks, both just after a write: start and end do not count.
+    """What passed between the first and the last look at the clocks, each just after a write: no start, no end.
 
     ``cpu_seconds`` is the processor time of the whole process in that time, ``taken_seconds`` what other processes took
     of the core it is pinned to. ``total``: all events since the start.
