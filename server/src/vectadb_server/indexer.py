@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -48,6 +48,8 @@ Move = tuple[StoredEvent, str | None]
 
 #: Commits taken from the outbox, or lists from `pending`, at once.
 BATCH = 16
+#: Rounds of the outbox of a day between two times that its digest's deltas are added up.
+COMPACT_EVERY = 64
 #: Traces recomputed at once.
 TRACES = 120
 #: Seconds between two computations of a trace, for each of its events beyond the first hundred.
@@ -81,6 +83,7 @@ class Indexer:
         self._due: dict[str, float] = {}
         self._running: dict[str, tuple[int, str]] = {}
         self._spanned: OrderedDict[Key, None] = OrderedDict()
+        self._rounds: Counter[str] = Counter()
         self._hurry = 0
         self._at_work = 0
         self._idle = asyncio.Condition()
@@ -194,6 +197,9 @@ class Indexer:
             self._stale.add(day)
             try:
                 more |= await self._outbox(day)
+                self._rounds[day] += 1
+                if self._rounds[day] % COMPACT_EVERY == 0:
+                    await self._store.compact(day, at_least=COMPACT_EVERY)
             except BaseException:
                 self._store.dirty.add(day)
                 raise

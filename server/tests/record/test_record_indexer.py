@@ -318,3 +318,19 @@ async def test_days_are_closed_and_opened_again_as_they_are_needed(tmp_path: Pat
     ]
     assert sorted(trace.events for trace in await store.traces(TraceFilter(), limit=9)) == [3, 3]
     await store.close()
+
+
+async def test_the_digest_s_deltas_are_added_up_as_they_grow(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_server.indexer.COMPACT_EVERY", 2)
+    ingest = Ingest(store)
+    async with Indexer(store, FakeIndex()) as indexer:
+        for number in range(6):
+            await ingest.ingest([line(f"r{number}", MIDNIGHT + number)], OPTIONS)
+            await indexer.wait_idle()
+    [hour] = await store.digest("/group", 0, 2**60)
+    assert hour.count == 6
+    [day] = await store.days()
+    async with store._segments.use(day) as db:
+        assert len(await db.one("SELECT id FROM digest")) < 6
