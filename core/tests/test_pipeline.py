@@ -363,3 +363,33 @@ async def test_a_sink_that_will_never_work_again_ends_the_pipeline(state: State)
     with anyio.fail_after(10), pytest.raises(CheckError, match="the reader is gone"):
         await pipeline.run(anyio.Event(), shutdown_timeout=0.01)
     assert state.checkpoints("p") == {}
+
+
+async def test_a_page_larger_than_the_budget_is_taken_piece_by_piece_and_a_stop_leaves_it_for_the_next_run(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_agent.pipeline.CHUNK", 5)
+    gate = anyio.Event()
+
+    class Gated(MemorySink):
+        async def write(self, events: Sequence[Event]) -> Result:
+            await gate.wait()
+            return await super().write(events)
+
+    messages = [f"m{number}" + "a" * 10_000 for number in range(60)]
+    stop, sink = anyio.Event(), Gated()
+    pipeline = build(ListSource(batches(messages, size=60)), state, sink, max_in_flight=200_000)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(pipeline.run, stop)
+            while pipeline.counts.read < 15:
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert pipeline.counts.read < 60
+            stop.set()
+            gate.set()
+    assert pipeline.counts.in_flight == 0
+    assert state.checkpoints("p") == {}
+    again = await run(ListSource(batches(messages, size=60)), state, sink)
+    assert sorted(raw(sink)) == sorted(messages)
+    assert again.counts.duplicate == pipeline.counts.delivered

@@ -75,6 +75,7 @@ class Joiner(Generic[Tag]):
         self._open: dict[LogStream, _Open] = {}
         self.held_bytes = 0
         """Size of the text in open blocks, characters."""
+        self.held_pieces = 0
 
     def __len__(self) -> int:
         """Return the number of open blocks."""
@@ -144,6 +145,7 @@ class Joiner(Generic[Tag]):
             open_.lines.append(text)
             open_.parts.append(part)
             open_.tags.append(tag)
+            self.held_pieces += 1
             self._taken(tag)
         open_.size += len(text)
         self.held_bytes += len(text)
@@ -153,6 +155,7 @@ class Joiner(Generic[Tag]):
     def _close(self, stream: LogStream) -> Joined[Tag]:
         open_ = self._open.pop(stream)
         self.held_bytes -= open_.size
+        self.held_pieces -= len(open_.tags)
         block = Block(tuple(open_.records), tuple(open_.lines), tuple(open_.parts))
         return Joined(block, open_.owner, tuple(open_.tags))
 

@@ -41,7 +41,9 @@ logger = logging.getLogger("vectadb_agent.pipeline")
 GRACE = 10.0
 """How long a stop waits for what was read to be delivered, seconds, where nothing else is said."""
 CHUNK = 250
-"""Records processed between two chances for other tasks to run."""
+"""Records taken at once: between two chunks there must be room, and other tasks have their turn."""
+OVERHEAD = 1_500
+"""Bytes that a record in flight takes beside its text, about: its event, ids and bookkeeping."""
 
 
 class Counts(msgspec.Struct):
@@ -61,11 +63,15 @@ class Counts(msgspec.Struct):
 
 
 class _Page(msgspec.Struct):
-    """A batch in flight. ``pending``: pieces of its records that are not settled, and one while it is being read."""
+    """A batch in flight. ``pending``: pieces of its records that are not settled, and one while it is being taken.
+
+    ``torn``: the pipeline was stopped while taking it; it never settles, and is read again.
+    """
 
     batch: Batch
     partition: _Partition
     pending: int = 1
+    torn: bool = False
     delivered: int = 0
     duplicate: int = 0
     quarantined: int = 0
@@ -199,7 +205,7 @@ class Pipeline:
                 page.batch.settle(_outcome(page, durable=False))
 
     async def _until_settled(self) -> None:
-        while any(partition.pages for partition in self._partitions.values()):
+        while any(page.pending > page.torn for partition in self._partitions.values() for page in partition.pages):
             self._changed = anyio.Event()
             await self._changed.wait()
 
@@ -243,42 +249,50 @@ class Pipeline:
         partition = self._partitions.get(batch.partition)
         if partition is None:
             partition = await self._new_partition(batch.partition)
-        size = sum(len(record.message) for record in batch.records)
-        await self._room_for(size)
-        with anyio.CancelScope(shield=True):
-            page = _Page(batch, partition)
-            partition.pages.append(page)
-            self.counts.read += len(batch.records)
-            fresh = await self._fresh(partition, page)
-            self._bytes += sum(len(record.message) for record, _ in fresh)
+        page = _Page(batch, partition)
+        fresh = await self._fresh(partition, page)
+        partition.pages.append(page)
+        page.torn = True
+        for start in range(0, len(fresh), CHUNK):
+            chunk = [(_clean(record), key) for record, key in fresh[start : start + CHUNK]]
+            size = sum(len(record.message) for record, _ in chunk)
+            await self._room_for(size + OVERHEAD * len(chunk))
+            self.counts.read += len(chunk)
+            self._bytes += size
             now = self._clock()
-            for start in range(0, len(fresh), CHUNK):
-                for record, key in fresh[start : start + CHUNK]:
-                    self._emit(partition.joiner.add(_clean(record), _Ticket(page, key), now))
-                await anyio.lowlevel.checkpoint()
-            if batch.read_through is not None:
-                partition.reports_progress = True
-                self._emit(partition.joiner.read_through(batch.read_through))
+            for record, key in chunk:
+                self._emit(partition.joiner.add(record, _Ticket(page, key), now))
             if len(partition.joiner):
                 self._held.set()
-            page.pending -= 1
-            self._advance(partition)
+            await anyio.lowlevel.checkpoint()
+        page.torn = False
+        if batch.read_through is not None:
+            partition.reports_progress = True
+            self._emit(partition.joiner.read_through(batch.read_through))
+        page.pending -= 1
+        self._advance(partition)
 
     async def _new_partition(self, name: str) -> _Partition:
-        partition = _Partition(name, Joiner(self._settings.parsers, _await_piece))
+        partition = _Partition(name, Joiner(self._settings.parsers, self._piece_taken))
         if self._settings.source.rereads:
             partition.ledger_end = await anyio.to_thread.run_sync(self._state.ledger_end, self.name, name)
         self._partitions[name] = partition
         return partition
 
+    def _piece_taken(self, ticket: _Ticket) -> None:
+        ticket.page.pending += 1
+        self._bytes += OVERHEAD
+
     async def _room_for(self, size: int) -> None:
         most = self._settings.max_in_flight
         while self._bytes and self._bytes + size > most:
-            held = sum(partition.joiner.held_bytes for partition in self._partitions.values())
+            joiners = [partition.joiner for partition in self._partitions.values()]
+            held = sum(joiner.held_bytes + OVERHEAD * joiner.held_pieces for joiner in joiners)
             if held and held >= self._bytes - most // 2:
                 # What fills the budget is blocks waiting for more lines, which cannot come while nobody reads.
                 for partition in self._partitions.values():
                     self._emit(partition.joiner.flush())
+                continue
             # While nobody reads no batch fills by itself.
             for outlet in self._outlets:
                 outlet.rush()
@@ -308,6 +322,7 @@ class Pipeline:
         known = partition.known
         for record, key in keyed:
             if key in known or key in delivered:
+                self.counts.read += 1
                 self.counts.duplicate += 1
                 page.duplicate += 1
             else:
@@ -370,7 +385,7 @@ class Pipeline:
             page = ticket.page
             page.pending -= 1
             touched.add(page.partition.name)
-            self._bytes -= len(line)
+            self._bytes -= len(line) + OVERHEAD
             if part == "0":
                 setattr(counts, fate, getattr(counts, fate) + 1)
                 if fate != "filtered":
@@ -482,10 +497,6 @@ def _ignore(parcel: Parcel, fate: Fate) -> None:
 
 def _ignore_overlap(overlap: Overlap) -> None:
     """Ship nothing anew: checkpoints do not wait for this sink."""
-
-
-def _await_piece(ticket: _Ticket) -> None:
-    ticket.page.pending += 1
 
 
 async def _cancel_after(stop: anyio.Event, grace: float | None, scope: anyio.CancelScope) -> None:
