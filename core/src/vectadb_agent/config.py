@@ -51,7 +51,7 @@ class _PipelineSettings(BaseModel):
     source: Any
     parsers: list[Any] = []
     sinks: list[str] = Field(min_length=1)
-    max_in_flight: Size = Field(default=4_000_000, ge=100_000)
+    max_in_flight: Size = Field(default=3_000_000, ge=100_000)
 
 
 @dataclass(frozen=True)

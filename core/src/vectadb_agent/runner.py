@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vectadb_agent.runner")
 
+_M_ARENA_MAX = -8
+"""glibc's ``mallopt`` parameter, from its ``malloc.h``."""
 CHECK_TIMEOUT = 30.0
 """Seconds that one component's check may take."""
 REPORT_EVERY = 60.0
@@ -48,8 +51,20 @@ def run(configuration: Configuration, *, drain: bool = False) -> int:
         StateError: the state directory cannot be used.
         CheckError: a source cannot work at all.
     """
+    _keep_memory_together()
     with State(configuration.agent.state_dir) as state:
         return anyio.run(_run, configuration, state, drain)
+
+
+def _keep_memory_together() -> None:
+    """Let all threads allocate from one arena (glibc): those of their own kept 10 to 15 MB of pages long parsed.
+
+    Must come before the first thread. Where there is no glibc it does nothing.
+    """
+    try:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    except (AttributeError, OSError):
+        logger.debug("no mallopt here")
 
 
 async def _run(configuration: Configuration, state: State, drain: bool) -> int:

@@ -32,7 +32,7 @@ _LINE = re.compile(
 )
 _MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]')
 _decode = msgspec.json.Decoder().decode
-_LONG_NUMBER = re.compile(r"\d{19}")
+_LARGEST = 2**63
 _DEEPEST = 60
 
 
@@ -75,8 +75,8 @@ class JsonParser(Parser):
             if "trailing characters" in str(error) or not _MEMBER.match(text):
                 return None
             raise ParseError(f"json: looks like a JSON object, but is none: {_reason(error)}") from error
-        if _LONG_NUMBER.search(text) or text.count("{") + text.count("[") > _DEEPEST:
-            members = {name: _storable(value, 1) for name, value in members.items()}
+        if not _is_storable(members, 1):
+            members = {name: _storable(value, 2) for name, value in members.items()}
         event = event_of(members, self.config.field_mapping)
         if self.config.event_type is not None:
             event.event_type = self.config.event_type
@@ -126,7 +126,20 @@ def _storable(value: Any, depth: int) -> Any:
         return {name: _storable(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
-    return str(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
+    return str(value) if type(value) is int and not -_LARGEST <= value < _LARGEST else value
+
+
+def _is_storable(value: Any, depth: int) -> bool:
+    """Say whether nothing needs to be changed, as is so of almost every log line."""
+    if depth > _DEEPEST:
+        return False
+    for item in value.values() if isinstance(value, dict) else value:
+        if type(item) is int:
+            if not -_LARGEST <= item < _LARGEST:
+                return False
+        elif isinstance(item, dict | list) and not _is_storable(item, depth + 1):
+            return False
+    return True
 
 
 def event_of(members: dict[str, Any], mapping: dict[str, str] | None = None) -> Event:
