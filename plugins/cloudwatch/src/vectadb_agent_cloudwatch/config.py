@@ -84,7 +84,7 @@ class CloudWatchConfig(ComponentConfig):
     max_requests_per_second: float | None = Field(default=None, gt=0)
     """Most read requests a second to this account and region, of all pipelines of this process together. Else 80 % of
     AWS's quota for the region, so that people at the console are not locked out. Halved when AWS throttles."""
-    pages_in_flight: int = Field(default=3, ge=1, le=64)
+    pages_in_flight: int = Field(default=2, ge=1, le=64)
     """Most pages (1 MB or 10,000 records each) held in memory, of all groups together."""
 
     @model_validator(mode="after")
