@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_STEP = 2.0
+"""Seconds; an answer further behind says that the clock was put back, or that this machine slept."""
+
 
 class AwsClock:
     """A lower bound of AWS's now, in milliseconds since the epoch; behind by little more than a second."""
@@ -35,7 +38,11 @@ class AwsClock:
             served = parsedate_to_datetime(date or "").timestamp()
         except ValueError:
             return
-        self._seen = (served, self._monotonic())
+        at = self._monotonic()
+        seen = self._seen
+        # The header is cut to the second: of several answers the one that tells the latest time is the nearest.
+        if seen is None or not 0 <= seen[0] + at - seen[1] - served < _STEP:
+            self._seen = (served, at)
 
     def now(self) -> int:
         """AWS's now in milliseconds; this machine's as long as no answer has told better."""
