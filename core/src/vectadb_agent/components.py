@@ -7,12 +7,13 @@ A component class has a ``name`` (the ``type`` in YAML) and a ``Config``. It is 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from vectadb_agent.records import Block, Event, LogRecord, Piece
+from vectadb_agent.records import Block, Event, LogRecord, LogStream, Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -117,8 +118,9 @@ class Batch(msgspec.Struct, kw_only=True):
     ``checkpoint``: saved once this batch and all before it in the partition are durable; ``None`` where the source
     cannot resume at this point. ``read_through``: the source has read the partition up to this time (microseconds);
     blocks that were quiet before it are closed (for a partition that never says so, two seconds of wall clock count).
-    ``forget_before``: once this batch is settled the source will not deliver older records again, so that the ledger
-    may drop them.
+    ``read_from``: of a partition read for the first time: nothing older than this is wanted (microseconds).
+    ``forget_before``: once this batch is settled :meth:`Source.read` will not deliver older records again, so that the
+    ledger may drop them.
     An empty batch is legal: it carries a checkpoint or ``read_through``.
     """
 
@@ -126,6 +128,7 @@ class Batch(msgspec.Struct, kw_only=True):
     records: Sequence[LogRecord]
     checkpoint: Checkpoint | None = None
     read_through: int | None = None
+    read_from: int | None = None
     forget_before: int | None = None
 
     def settle(self, outcome: Outcome) -> None:
@@ -140,9 +143,50 @@ class Source(Component):
 
     ``rereads`` says whether a record may be delivered again after it was settled (overlapping reads, a resume that is
     not exact): the pipeline then keeps a ledger of what was delivered, and passes each record on once.
+
+    A source whose past can be read again sets ``seekable`` and defines :meth:`partitions`, :meth:`origin` and
+    :meth:`reread`. It can then be swept, audited and backfilled.
     """
 
     rereads: ClassVar[bool] = True
+    seekable: ClassVar[bool] = False
+
+    @property
+    def sweep_ages(self) -> Sequence[float]:
+        """Ages, in seconds, ascending, at which records are read again to find those that became visible late."""
+        return ()
+
+    def now(self) -> int:
+        """The source's own present, microseconds; the best it knows."""
+        return time.time_ns() // 1000
+
+    async def partitions(self) -> list[str]:
+        """Return the names of all partitions that the configuration means, those found by a prefix included.
+
+        Raises:
+            CheckError: they cannot be listed.
+        """
+        raise NotImplementedError
+
+    async def origin(self, partition: str) -> LogStream:
+        """Return where the partition's records come from: its ``log_stream`` is empty.
+
+        Raises:
+            CheckError: it cannot be found out.
+        """
+        raise NotImplementedError
+
+    def reread(self, partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        """Yield once all records visible now that are dated ``since`` <= time < ``until``, microseconds; then end.
+
+        An async generator, in the order of :meth:`read`: ascending time, so that after a batch whose last record is of
+        time *t* the reading can be taken up again at *t*. Batches carry records only. It gives way to :meth:`read`
+        where both share a quota. What passes is waited for within, without end.
+
+        Raises:
+            CheckError: the partition cannot be read, and waiting for a while would not help; the text says why.
+        """
+        raise NotImplementedError
 
     def read(self, after: Mapping[str, Checkpoint], *, drain: bool = False) -> AsyncGenerator[Batch, None]:
         """Yield batches for ever, or with ``drain`` until all that is visible now has been read. An async generator.
@@ -196,6 +240,25 @@ class Result(msgspec.Struct, kw_only=True):
     overlapping: Sequence[tuple[str, Sequence[int]]] = ()
 
 
+class Holding(msgspec.Struct, frozen=True):
+    """What a sink holds of one partition in one hour, in records.
+
+    ``hour``: its start, microseconds. ``digest``: the sum, modulo 2**128, of :func:`vectadb_agent.records.record_hash`
+    over the ids of its records.
+    """
+
+    hour: int
+    count: int
+    digest: int
+
+
+class Holdings(msgspec.Struct, frozen=True):
+    """What a sink holds of one partition. Records dated before ``horizon`` (microseconds) it does not keep."""
+
+    hours: Sequence[Holding]
+    horizon: int | None = None
+
+
 class SinkConfig(ComponentConfig):
     """Base of every sink's ``Config``: how the pipeline hands events to it. A sink itself need not look at these."""
 
@@ -212,10 +275,35 @@ class SinkConfig(ComponentConfig):
 
 
 class Sink(Component):
-    """Takes events. ``idempotent`` says whether a repeated event id changes nothing; otherwise it is at-least-once."""
+    """Takes events. ``idempotent`` says whether a repeated event id changes nothing; otherwise it is at-least-once.
+
+    A sink that can say what it holds sets ``tells`` and defines :meth:`holdings` and :meth:`missing`. What it holds can
+    then be compared with the source, however long ago it was delivered.
+    """
 
     Config: ClassVar[type[ComponentConfig]] = SinkConfig
     idempotent: ClassVar[bool] = False
+    tells: ClassVar[bool] = False
+
+    async def holdings(self, origin: LogStream, since: int, until: int) -> Holdings:
+        """Return counts and digests of the hours that begin in ``since`` <= hour < ``until``, microseconds.
+
+        Hours of which nothing is held may be left out. ``origin.log_stream`` is ignored.
+
+        Raises:
+            RetryableError: it cannot be told now.
+        """
+        raise NotImplementedError
+
+    async def missing(self, records: Sequence[tuple[str, int]]) -> set[str]:
+        """Return the ids of those records that the sink does not hold and still would take.
+
+        ``records``: at most 10,000, each the id of the record (as an event, part ``"0"``) and its time, microseconds.
+
+        Raises:
+            RetryableError: it cannot be told now.
+        """
+        raise NotImplementedError
 
     async def write(self, events: Sequence[Event]) -> Result:
         """Deliver the events; return only when they are durable. Called concurrently.

@@ -105,6 +105,8 @@ class Event(msgspec.Struct, kw_only=True):
     ``properties``: names follow the OpenTelemetry GenAI conventions where one exists (``gen_ai.tool.name`` …).
     ``trace_id``, ``request_id``, ``session_id``, ``agent_id``: as printed in the text.
     ``raw``: the block's text; a block's further events carry none.
+    ``read_at``: when the block's records were read anew (microseconds; a sweep, a repair, a backfill), else ``None``.
+    Of two readings the later one has seen more: where they cut blocks differently, it wins.
     """
 
     event_type: str = "log"
@@ -119,6 +121,7 @@ class Event(msgspec.Struct, kw_only=True):
     event_id: str = ""
     part: str = "0"
     block: Block | None = None
+    read_at: int | None = None
 
     def wire(self) -> dict[str, Any]:
         """The event as VectaDB's HTTP API takes it: see "Event, on the wire" in ``ARCHITECTURE.md``.
@@ -148,6 +151,8 @@ class Event(msgspec.Struct, kw_only=True):
         }
         if head.ingestion_time is not None:
             source["ingestion_time"] = rfc3339(head.ingestion_time)
+        if self.read_at is not None:
+            source["read_at"] = rfc3339(self.read_at)
         if self.part != "0":
             source["part"] = self.part
         if len(block.records) > 1:
@@ -189,6 +194,11 @@ def id_maker(stream: LogStream) -> Callable[[str, str], str]:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     return event_id
+
+
+def record_hash(event_id: str) -> int:
+    """One record's share of a digest: the first 128 bits of the SHA-256 of its id, as an unsigned integer."""
+    return int.from_bytes(hashlib.sha256(event_id.encode()).digest()[:16], "big")
 
 
 _UNSENDABLE = re.compile("[\ud800-\udfff\x1a]")
