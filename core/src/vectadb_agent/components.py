@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from vectadb_agent.records import Block, Event, LogRecord, LogStream, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from types import TracebackType
 
 API_VERSION = 1
@@ -67,6 +67,20 @@ class ComponentConfig(BaseModel):
     """Which component this configures: the ``name`` of an installed one."""
 
 
+class Figure(msgspec.Struct, frozen=True):
+    """One number that a component tells of itself, for the agent's metrics.
+
+    ``name`` follows Prometheus: a counter ends in ``_total``, a unit is the base one (``_seconds``, ``_bytes``). The
+    agent puts ``vectadb_agent_`` before it and adds the labels of the pipeline and the component.
+    """
+
+    name: str
+    help: str
+    value: float
+    kind: Literal["counter", "gauge"] = "gauge"
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class Component:
     """What sources, parsers and sinks have in common."""
 
@@ -100,6 +114,10 @@ class Component:
             CheckError: what is wrong, and what the user should do.
         """
         return []
+
+    def figures(self) -> Iterable[Figure]:
+        """Return what the component tells of itself now; called in the event loop at each scrape, must be quick."""
+        return ()
 
 
 class Outcome(msgspec.Struct, frozen=True):
