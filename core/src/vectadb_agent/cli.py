@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectadb_agent import __version__
+from vectadb_agent import __version__, cli_past, cli_quarantine
 from vectadb_agent.errors import ConfigError, UsageError, VectaDBAgentError
 
 if TYPE_CHECKING:
@@ -64,9 +64,18 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the configuration, then credentials, permissions and endpoints")
     _add_config(check)
 
+    status = commands.add_parser("status", help="say how the running agent is doing, or how far it was when it ended")
+    _add_config(status)
+    status.add_argument("--json", action="store_true", help="print everything that is known, as JSON")
+
     plugins = commands.add_parser("plugins", help="list the installed plugins, or show the options of one")
     plugins.add_argument("show", nargs="?", choices=("show",), help="print the reference of one component or plugin")
     plugins.add_argument("name", nargs="?", help="with show: a component's or a plugin's name")
+
+    for past in cli_past.add(commands).values():
+        _add_config(past)
+    for action in cli_quarantine.add(commands):
+        _add_config(action)
 
     parse = commands.add_parser("parse", help="run sample lines through parsers and print the events, one JSON a line")
     parse.add_argument("file", nargs="?", type=Path, help="log lines (default: standard input)")
@@ -107,6 +116,21 @@ def _check(options: argparse.Namespace) -> int:
     return CANNOT_WORK if any(not finding.ok for finding in findings) else 0
 
 
+def _status(options: argparse.Namespace) -> int:
+    from vectadb_agent import config, status
+
+    logging.basicConfig(level=logging.CRITICAL)
+    configuration = config.read(_config_path(options))
+    running = status.ask(configuration.agent.state_dir)
+    if running is not None:
+        print(status.as_json(running) if options.json else status.running_text(running))
+        return 0 if running.status == "ok" else CANNOT_WORK
+    names = [pipeline.name for pipeline in configuration.pipelines]
+    rest = status.at_rest(configuration.agent.state_dir, names)
+    print(status.as_json(rest) if options.json else status.rest_text(rest))
+    return CANNOT_WORK
+
+
 def _plugins(options: argparse.Namespace) -> int:
     from vectadb_agent import host, reports
 
@@ -141,4 +165,32 @@ def _parse(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"run": _run, "check": _check, "plugins": _plugins, "parse": _parse}
+def _audit(options: argparse.Namespace) -> int:
+    return _ended(cli_past.audit(options, _config_path(options)))
+
+
+def _backfill(options: argparse.Namespace) -> int:
+    return _ended(cli_past.backfill(options, _config_path(options)))
+
+
+def _quarantine(options: argparse.Namespace) -> int:
+    return cli_quarantine.quarantine(options, _config_path(options))
+
+
+def _ended(code: int) -> int:
+    # A source's request may still hang in a thread, which an ordinary exit would wait for.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+_COMMANDS = {
+    "audit": _audit,
+    "backfill": _backfill,
+    "quarantine": _quarantine,
+    "run": _run,
+    "check": _check,
+    "plugins": _plugins,
+    "parse": _parse,
+    "status": _status,
+}

@@ -8,6 +8,7 @@ flight (for a sink that is not required, its own).
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections import deque
 from typing import TYPE_CHECKING, Literal
@@ -15,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import msgspec
 
-from vectadb_agent.components import Result
+from vectadb_agent.components import Figure, Result
 from vectadb_agent.errors import CheckError, PermanentError, RetryableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from vectadb_agent.components import Sink, SinkConfig
     from vectadb_agent.records import Event
@@ -30,6 +31,14 @@ Fate = Literal["delivered", "duplicate", "expired", "quarantined"]
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Bounds of the pause between tries, seconds; each pause is drawn from 0 to a bound that doubles (full jitter)."""
+
+
+RATE_MEMORY = 120.0
+"""Seconds over which the usual rate of writes is averaged."""
+LEAST_RATE = 0.2
+"""Writes a second that are allowed after an outage, however few were usual."""
+CATCH_UP_FACTOR = 20
+"""How many times ``batch_size`` a batch may hold while an outage is caught up with; ``batch_bytes`` still holds."""
 
 
 class Parcel(msgspec.Struct, gc=False):
@@ -44,6 +53,57 @@ class Overlap(msgspec.Struct):
 
     parcel: Parcel
     unclaimed: list[int]
+
+
+class _Pace:
+    """How fast writes may go once a sink is back: at most twice as often as before it failed, until all is caught up.
+
+    A server that comes back is met by what piled up for it; the herd must not push it over again. Times in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._at: float | None = None
+        self._since: float | None = None
+        self._next = 0.0
+        self._limit: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether an outage is being caught up with."""
+        return self._limit is not None
+
+    def wrote(self, now: float) -> None:
+        """A write is made while all is well."""
+        if self.limited:
+            return
+        if self._at is None or self._since is None:
+            self._at = self._since = now
+        self._rate = self._rate * math.exp((self._at - now) / RATE_MEMORY) + 1 / RATE_MEMORY
+        self._at = now
+
+    def failed(self, now: float) -> None:
+        """The sink has begun to fail. What it was used to is known only if it worked for a while."""
+        if self.limited or self._since is None or self._at is None or now - self._since < RATE_MEMORY / 2:
+            return
+        seen = 1 - math.exp((self._since - now) / RATE_MEMORY)
+        usual = self._rate * math.exp((self._at - now) / RATE_MEMORY) / seen
+        self._limit = max(2 * usual, LEAST_RATE)
+        self._next = now
+
+    def wait(self, now: float) -> float:
+        """Take the next turn; return the seconds to wait for it."""
+        if self._limit is None:
+            return 0.0
+        turn = max(self._next, now)
+        self._next = turn + 1 / self._limit
+        return turn - now
+
+    def caught_up(self) -> None:
+        """Nothing is queued any more."""
+        if self._limit is not None:
+            self._limit = self._at = self._since = None
+            self._rate = 0.0
 
 
 class Outlet:
@@ -84,6 +144,9 @@ class Outlet:
         self._slots = anyio.Semaphore(config.concurrency)
         self._failing_since: float | None = None
         self._probe = anyio.Lock()
+        self._pace = _Pace()
+        self.trouble: str | None = None
+        """Why the sink takes nothing now, in its own words."""
         self.hurry = False
         """Do not wait for batches to fill: the pipeline is ending."""
 
@@ -108,6 +171,8 @@ class Outlet:
             while True:
                 await self._wait_for_batch()
                 await self._slots.acquire()
+                if self._failing_since is None:
+                    await anyio.sleep(self._pace.wait(anyio.current_time()))
                 if not self._queue:
                     self._slots.release()
                     continue
@@ -121,6 +186,7 @@ class Outlet:
     async def _wait_for_batch(self) -> None:
         while True:
             if not self._queue:
+                self._pace.caught_up()
                 self._offered = anyio.Event()
                 await self._offered.wait()
                 continue
@@ -135,11 +201,13 @@ class Outlet:
     def _take(self) -> list[Parcel]:
         parcels: list[Parcel] = []
         count = size = 0
+        # What an outage has piled up goes in large batches: fewer requests for the same events.
+        most = self.config.batch_size * (CATCH_UP_FACTOR if self._pace.limited else 1)
         while self._queue:
             parcel = self._queue[0][1]
             count += len(parcel.events)
             size += parcel.size
-            if parcels and (count > self.config.batch_size or size > self.config.batch_bytes):
+            if parcels and (count > most or size > self.config.batch_bytes):
                 break
             self._queue.popleft()
             self._queued_events -= len(parcel.events)
@@ -184,6 +252,7 @@ class Outlet:
     async def _write(self, parcels: list[Parcel]) -> Result:
         events = [event for parcel in parcels for event in parcel.events]
         if self._failing_since is None:
+            self._pace.wrote(anyio.current_time())
             return await self.sink.write(events)
         # While the other side is down one batch at a time asks whether it is back: no herd when it is.
         async with self._probe:
@@ -193,15 +262,17 @@ class Outlet:
                 "sink takes events again",
                 extra={"sink": self.name, "after_seconds": round(anyio.current_time() - self._failing_since, 1)},
             )
-            self._failing_since = None
+            self._failing_since = self.trouble = None
         return result
 
     async def _pause(self, attempt: int, reason: str, retry_after: float | None) -> None:
         self.retries += 1
         bound = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16))
         pause = max(random.uniform(0, bound), min(retry_after or 0, 300))
+        self.trouble = reason
         if self._failing_since is None:
             self._failing_since = anyio.current_time()
+            self._pace.failed(self._failing_since)
             logger.warning(
                 "sink does not take events; nothing is lost, trying again",
                 extra={"sink": self.name, "error": reason, "pause_seconds": round(pause, 2)},
@@ -248,3 +319,13 @@ class Outlet:
         await self._quarantine(refused)
         head = parcel.events[0].event_id
         self._settled(parcel, "quarantined" if any(e.event_id == head for e, _ in refused) else "delivered")
+
+    def figures(self) -> Iterator[Figure]:
+        """Tell how the sink is doing."""
+        yield Figure("queued_events", "Events that wait for their batch.", self._queued_events)
+        yield Figure("queued_bytes", "Log text that waits for its batch.", self._queued_bytes)
+        yield Figure("retries_total", "Writes that were put off after a failure.", self.retries, "counter")
+        yield Figure(
+            "missed_events_total", "Events that a lagging optional sink was not offered.", self.missed, "counter"
+        )
+        yield Figure("failing", "1 while the sink takes nothing.", float(self._failing_since is not None))

@@ -26,6 +26,9 @@ QUIET = 2_000_000
 HOLD = 60_000_000
 """Longest time that a record is held for a block to grow, microseconds of wall clock: it holds the checkpoint back."""
 
+STREAMS = 10_000
+"""Streams whose latest time is remembered, to recognise late records."""
+
 Tag = TypeVar("Tag")
 
 
@@ -64,10 +67,20 @@ class Joiner(Generic[Tag]):
     Every text that goes in comes out in exactly one block, unaltered and in order within its stream. ``tag`` is
     whatever the caller wants to find beside the record again; ``taken(tag)`` is called once for each piece of it, as
     soon as that is known.
+
+    With ``set_late_aside`` a record that is older than what its stream has brought already becomes a block by itself:
+    where it belongs only a later reading can tell, which then finds no wrong block to undo.
     """
 
-    def __init__(self, parsers: Sequence[Parser], taken: Callable[[Tag], None] = lambda tag: None) -> None:
+    def __init__(
+        self,
+        parsers: Sequence[Parser],
+        taken: Callable[[Tag], None] = lambda tag: None,
+        *,
+        set_late_aside: bool = False,
+    ) -> None:
         self._taken = taken
+        self._latest: dict[LogStream, int] | None = {} if set_late_aside else None
         self._cutters = [
             (index, parser.pieces) for index, parser in enumerate(parsers) if type(parser).pieces is not Parser.pieces
         ]
@@ -83,7 +96,7 @@ class Joiner(Generic[Tag]):
 
     def add(self, record: LogRecord, tag: Tag, now: int) -> list[Joined[Tag]]:
         """Take the next record of its stream; return the blocks that it finishes. ``now``: wall clock, microseconds."""
-        if not self._cutters:
+        if not self._cutters or (self._latest is not None and self._is_late(record, self._latest)):
             return [self._whole(record, record.message, "0", tag, None)]
         done: list[Joined[Tag]] = []
         open_ = self._open.get(record.stream)
@@ -129,6 +142,14 @@ class Joiner(Generic[Tag]):
     def flush(self) -> list[Joined[Tag]]:
         """Close every block as it stands."""
         return self._close_where(iter(tuple(self._open)))
+
+    def _is_late(self, record: LogRecord, latest: dict[LogStream, int]) -> bool:
+        if record.timestamp < latest.get(record.stream, record.timestamp):
+            return True
+        if record.stream not in latest and len(latest) >= STREAMS:
+            del latest[next(iter(latest))]
+        latest[record.stream] = record.timestamp
+        return False
 
     def _close_where(self, streams: Iterator[LogStream]) -> list[Joined[Tag]]:
         return [self._close(stream) for stream in list(streams)]

@@ -11,6 +11,8 @@ from vectadb_agent.host import KINDS, Host, Provided
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vectadb_agent.audit import Certificate
+    from vectadb_agent.backfill import Summary
     from vectadb_agent.runner import Finding
 
 
@@ -121,3 +123,56 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     )
+
+
+def certificates(found: Sequence[Certificate]) -> str:
+    """What an audit found: the hours that are not simply complete, then one line for each partition."""
+    lines: list[str] = []
+    for certificate in found:
+        odd = [hour for hour in certificate.hours if hour.source != hour.stored or hour.extra or hour.repaired]
+        if odd:
+            names = ("source", "stored", "expired", "filtered", "quarantined", "missing", "extra", "repaired")
+            rows = [("HOUR", *(name.upper() for name in names))]
+            rows += [(hour.hour[:13] + "Z", *(str(getattr(hour, name)) for name in names)) for hour in odd]
+            lines += [f"{certificate.pipeline}: {certificate.partition}", textwrap.indent(table(rows), "  ")]
+            for hour in odd:
+                lines += [f"    missing: {one.log_stream}  {one.log_id}  {one.timestamp}" for one in hour.named]
+                if hour.missing > len(hour.named):
+                    lines.append(f"    … and {hour.missing - len(hour.named)} more of this hour")
+                if hour.extra:
+                    lines.append(
+                        f"    extra: the sink holds {hour.extra} records of this hour that the source has no longer "
+                        "(its retention, or a group deleted and made anew)"
+                    )
+            lines.append("")
+    lines += [_certificate(certificate) for certificate in found]
+    return "\n".join(lines)
+
+
+def _certificate(certificate: Certificate) -> str:
+    place = f"{certificate.pipeline}: {certificate.partition}"
+    if certificate.error is not None:
+        return f"{place}: UNKNOWN: {certificate.error}"
+    hours = certificate.hours
+    source, repaired = sum(hour.source for hour in hours), sum(hour.repaired for hour in hours)
+    mended = f", {repaired} of them shipped just now" if repaired else ""
+    if certificate.is_complete:
+        words = f"complete through {certificate.until}, from {certificate.since}"
+        return f"{place}: {words}: {source} records{mended}"
+    lacking = sum(hour.missing for hour in hours)
+    through = certificate.complete_through or "nowhere: the first hour lacks some"
+    return f"{place}: NOT COMPLETE: {lacking} of {source} records are missing{mended}; complete through {through}"
+
+
+def summary(found: Summary) -> str:
+    """What a backfill did."""
+    counts = found.counts
+    lines = [
+        f"{found.pipeline}: {found.since} to {found.until}: read {counts.read}, delivered {counts.delivered}, "
+        f"there already {counts.duplicate}, filtered {counts.filtered}, quarantined {counts.quarantined}, "
+        f"expired {counts.expired}"
+    ]
+    lines += [f"  not read: {words}" for words in found.unread]
+    if not found.finished:
+        lines.append("  not finished: give it the same words to go on where it stopped")
+    return "\n".join(lines)

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from vectadb_agent.components import Batch, Checkpoint, ComponentConfig, Result, Sink, SinkConfig, Source
+from vectadb_agent.components import (
+    Batch,
+    Checkpoint,
+    ComponentConfig,
+    Holding,
+    Holdings,
+    Result,
+    Sink,
+    SinkConfig,
+    Source,
+)
 from vectadb_agent.errors import RetryableError
+from vectadb_agent.records import LogStream, id_maker, record_hash
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -43,16 +54,21 @@ class ListSource(Source):
 
 
 class MemorySink(Sink):
-    """Keeps events by id. ``plan`` is called before each write and may raise or return a :class:`Result`."""
+    """Keeps events by id. ``plan`` is called before each write and may raise or return a :class:`Result`.
+
+    It can tell what it holds, record by record; ``records`` maps their ids to log group and time.
+    """
 
     name = "memory"
     idempotent = True
+    tells = True
 
     def __init__(self, plan: Callable[[Sequence[Event]], Result | None] | None = None, **options: Any) -> None:
         super().__init__(SinkConfig(type="memory", **options))
         self.events: dict[str, Event] = {}
         self.writes: list[list[str]] = []
         """Ids of each write, also of the failed ones."""
+        self.records: dict[str, tuple[str, int]] = {}
         self._plan = plan
 
     async def write(self, events: Sequence[Event]) -> Result:
@@ -62,12 +78,44 @@ class MemorySink(Sink):
         result = (self._plan(events) if self._plan else None) or Result()
         left_out = {event_id for event_id, _, _ in result.refused} | {event_id for event_id, _ in result.overlapping}
         repeated = [event.event_id for event in events if event.event_id in self.events]
-        self.events.update((event.event_id, event) for event in events if event.event_id not in left_out)
+        for event in events:
+            if event.event_id not in left_out:
+                self._keep(event)
         if repeated and not result.duplicate:
             return Result(
                 duplicate=repeated, expired=result.expired, refused=result.refused, overlapping=result.overlapping
             )
         return result
+
+
+    def _keep(self, event: Event) -> None:
+        """Keep an event; one read later takes the place of those whose records it has."""
+        block = event.block
+        if block is None or event.part != block.parts[0]:
+            self.events[event.event_id] = event
+            return
+        ids = [id_maker(block.stream)(r.log_id, part) for r, part in zip(block.records, block.parts, strict=True)]
+        if event.read_at is not None or event.event_id not in self.records:
+            for event_id in ids:
+                self.events.pop(event_id, None)
+            self.events[event.event_id] = event
+        for event_id, record, part in zip(ids, block.records, block.parts, strict=True):
+            if part == "0":
+                self.records[event_id] = (record.stream.log_group, record.timestamp)
+
+    async def holdings(self, origin: LogStream, since: int, until: int) -> Holdings:
+        """Count the records kept of the log group, by hour."""
+        hours: dict[int, tuple[int, int]] = {}
+        for event_id, (group, time) in self.records.items():
+            hour = time // 3_600_000_000 * 3_600_000_000
+            if group == origin.log_group and since <= hour < until:
+                count, digest = hours.get(hour, (0, 0))
+                hours[hour] = (count + 1, (digest + record_hash(event_id)) % 2**128)
+        return Holdings([Holding(hour, *total) for hour, total in sorted(hours.items())])
+
+    async def missing(self, records: Sequence[tuple[str, int]]) -> set[str]:
+        """Name the records that are not kept."""
+        return {event_id for event_id, _ in records if event_id not in self.records}
 
 
 def failing(times: int) -> Callable[[Sequence[Event]], Result | None]:

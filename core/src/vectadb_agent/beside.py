@@ -1,0 +1,119 @@
+"""What ``audit`` and ``backfill`` share: they work on the configured pipelines beside a running agent."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from vectadb_agent.errors import CheckError, UsageError, VectaDBAgentError
+from vectadb_agent.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from vectadb_agent import config
+    from vectadb_agent.config import Configuration
+    from vectadb_agent.state import State
+
+T = TypeVar("T")
+
+_RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(m|h|d)")
+_MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+
+def time_given(text: str, option: str) -> int:
+    """Microseconds since the epoch, from RFC 3339 (``2026-11-23T14:00:00Z``, a day) or ``24h``, ``7d``: so long ago.
+
+    Raises:
+        UsageError: it is neither; ``option`` is named.
+    """
+    relative = _RELATIVE.fullmatch(text.strip().removeprefix("-"))
+    if relative:
+        return time.time_ns() // 1000 - int(float(relative[1]) * _MICROSECONDS[relative[2]])
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"{option} {text!r} is no time; right would be 24h, 7d, 2026-11-23 or 2026-11-23T14:00:00Z"
+        ) from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return int(found.timestamp()) * 1_000_000 + found.microsecond
+
+
+def chosen(configuration: Configuration, name: str | None) -> Sequence[config.Pipeline]:
+    """The pipelines of that name, or all; only those whose past can be read again.
+
+    Raises:
+        UsageError: there is no such pipeline, or its source cannot be read again.
+    """
+    names = [pipeline.name for pipeline in configuration.pipelines]
+    if name is not None and name not in names:
+        raise UsageError(f"--pipeline {name}: there is none of that name (configured: {', '.join(names)})")
+    found = [pipeline for pipeline in configuration.pipelines if name in (None, pipeline.name)]
+    able = [pipeline for pipeline in found if pipeline.source.seekable]
+    if not able:
+        kinds = ", ".join(sorted({pipeline.source.name for pipeline in found}))
+        raise UsageError(f"the past of this source cannot be read again: {kinds}")
+    return able
+
+
+@contextlib.asynccontextmanager
+async def opened(configuration: Configuration, settings: config.Pipeline, state: State) -> AsyncIterator[Pipeline]:
+    """One pipeline with its components open."""
+    async with contextlib.AsyncExitStack() as stack:
+        for name in settings.sinks:
+            await stack.enter_async_context(configuration.sinks[name])
+        await stack.enter_async_context(settings.source)
+        for parser in settings.parsers:
+            await stack.enter_async_context(parser)
+        yield Pipeline(settings, configuration.sinks, state)
+
+
+async def until_signalled(work: Callable[[anyio.Event], Awaitable[T]]) -> T:
+    """Run ``work(stop)``; ``stop`` is set by SIGINT or SIGTERM.
+
+    Raises:
+        VectaDBAgentError: what ``work`` raised, by itself and not in a group.
+    """
+    stop = anyio.Event()
+    results: list[T] = []
+    errors: list[VectaDBAgentError] = []
+
+    async def watch() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                stop.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        try:
+            results.append(await work(stop))
+        except VectaDBAgentError as error:
+            errors.append(error)
+        group.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+async def partitions(pipeline: Pipeline, only: Sequence[str]) -> list[str]:
+    """The partitions of the pipeline, or those of them that are asked for.
+
+    Raises:
+        UsageError: one that is asked for is none of them.
+        CheckError: they cannot be listed.
+    """
+    try:
+        found = await pipeline.source.partitions()
+    except NotImplementedError:
+        raise CheckError(f"the source {pipeline.source.name} cannot list its partitions") from None
+    unknown = [name for name in only if name not in found]
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not read by pipeline {pipeline.name} (it reads: {', '.join(found[:20])})")
+    return list(only) or found

@@ -1,0 +1,219 @@
+"""Audit and backfill, against a log that can be read again and a sink that tells what it holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece, Result
+from vectadb_agent.audit import audit
+from vectadb_agent.backfill import backfill
+from vectadb_agent.config import AgentSettings, Configuration
+from vectadb_agent.config import Pipeline as Settings
+from vectadb_agent.errors import CheckError, PermanentError, UsageError
+from vectadb_agent.host import Host
+from vectadb_agent.pipeline import HOUR, Pipeline
+from vectadb_agent.records import rfc3339
+from vectadb_agent.state import State
+from vectadb_agent.testing.archive import ArchiveSource
+from vectadb_agent.testing.fakes import MemorySink
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from vectadb_agent import Batch
+
+SECOND = 1_000_000
+
+
+class Typed(Parser):
+    """Every line is an event of the type ``kind``; what starts with ``d`` is dropped; ``(`` … ``)`` joins."""
+
+    name = "typed"
+
+    def __init__(self, kind: str = "message", *, joins: bool = True) -> None:
+        super().__init__(ComponentConfig(type="typed"))
+        self.kind, self.joins = kind, joins
+
+    def pieces(self, text: str, state: Any) -> Sequence[Piece]:
+        if self.joins and text.startswith("("):
+            return [Piece(text, "start")]
+        return [Piece(text, "continue", closes=text.endswith(")"))] if state is not None else ()
+
+    def parse(self, block: Block) -> list[Event] | None:
+        return [] if block.text.startswith("d") else [Event(event_type=self.kind)]
+
+
+def record(number: int, message: str, at: float) -> LogRecord:
+    return LogRecord(LogStream("archive", "1", "eu", "/g", "s"), str(number), int(at * SECOND), message)
+
+
+def configured(source: ArchiveSource, sink: MemorySink, parser: Parser | None = None) -> Configuration:
+    settings = Settings("p", None, source, (parser or Typed(),), ("sink",), 4_000_000)
+    return Configuration(AgentSettings(), (settings,), {"sink": sink}, Host())
+
+
+def run(configuration: Configuration, state: State) -> Pipeline:
+    pipeline = Pipeline(configuration.pipelines[0], configuration.sinks, state)
+    anyio.run(lambda: pipeline.run(anyio.Event(), drain=True))
+    return pipeline
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Any:
+    with State(tmp_path / "state") as opened:
+        yield opened
+
+
+def filled(*texts: str, every: float = 600) -> ArchiveSource:
+    source = ArchiveSource(time=3 * HOUR)
+    source.put(*(record(number, text, 10 + number * every) for number, text in enumerate(texts)))
+    return source
+
+
+def test_an_audit_of_what_is_all_there_gives_the_certificate(state: State) -> None:
+    source, sink = filled("a", "b", "dropped", "c"), MemorySink()
+    run(configured(source, sink), state)
+    (found,) = audit(configured(source, sink), state, 0, None)
+    assert found.is_complete
+    assert found.complete_through == found.until == rfc3339(3 * HOUR - 60 * SECOND)
+    first = found.hours[0]
+    assert (first.source, first.stored, first.filtered, first.missing, first.extra) == (4, 3, 1, 0, 0)
+    kept = state.checkpoints("p", "audit")["/g"]
+    assert (kept["since"], kept["through"]) == (0, 3 * HOUR - 60 * SECOND)
+
+
+def test_an_audit_names_what_is_missing_and_repairs_just_that(state: State) -> None:
+    source, sink = filled(*(f"m{n}" for n in range(12))), MemorySink()
+    run(configured(source, sink), state)
+    lost = [next(key for key, event in sink.events.items() if event.raw == text) for text in ("m3", "m9")]
+    for key in lost:
+        del sink.events[key], sink.records[key]
+    (found,) = audit(configured(source, sink), state, 0, None)
+    assert not found.is_complete
+    assert found.complete_through is None, "the first hour lacks one"
+    assert [[one.log_id for one in hour.named] for hour in found.hours] == [["3"], ["9"], []]
+    assert sink.writes[1:] == []
+    (found,) = audit(configured(source, sink), state, 0, None, repair=True)
+    assert found.is_complete
+    assert [hour.repaired for hour in found.hours] == [1, 1, 0]
+    assert sink.writes[1:] == [[lost[0]], [lost[1]]]
+    assert audit(configured(source, sink), state, 0, None)[0].is_complete
+
+
+def test_an_audit_says_what_the_sink_holds_and_the_source_has_no_longer(state: State) -> None:
+    source, sink = filled("a", "b"), MemorySink()
+    run(configured(source, sink), state)
+    shrunk = ArchiveSource(time=3 * HOUR)
+    shrunk.put(record(0, "a", 10))
+    (found,) = audit(configured(shrunk, sink), state, 0, None)
+    assert found.is_complete
+    assert [hour.extra for hour in found.hours] == [1, 0, 0]
+
+
+def test_an_audit_counts_the_quarantined_apart(state: State) -> None:
+    def refuse(events: Sequence[Event]) -> Result | None:
+        if any(event.raw == "poison" for event in events):
+            raise PermanentError("not this one")
+        return None
+
+    source, sink = filled("a", "poison", "b"), MemorySink(refuse)
+    run(configured(source, sink), state)
+    (found,) = audit(configured(source, sink), state, 0, None)
+    assert found.is_complete
+    assert (found.hours[0].stored, found.hours[0].quarantined) == (2, 1)
+
+
+def test_an_audit_looks_no_further_back_than_the_first_reading(state: State) -> None:
+    source, sink = filled("a", "b"), MemorySink()
+    state.save("p", "/g", lane="begin", checkpoint={"since": 300 * SECOND})
+    (found,) = audit(configured(source, sink), state, 0, None)
+    assert found.since == rfc3339(300 * SECOND)
+    assert sum(hour.source for hour in found.hours) == 1
+
+
+def test_an_audit_of_a_partition_that_cannot_be_read_says_why_and_goes_on(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sink = filled("a"), MemorySink()
+    source.put(LogRecord(LogStream("archive", "1", "eu", "/other", "s"), "1", 20, "x"))
+    run(configured(source, sink), state)
+    reread = source.reread
+
+    async def denied(partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        if partition == "/g":
+            raise CheckError("allow the IAM action logs:FilterLogEvents", fatal=False)
+        async for batch in reread(partition, since, until):
+            yield batch
+
+    monkeypatch.setattr(source, "reread", denied)
+    first, second = audit(configured(source, sink), state, 0, None)
+    assert first.error == "allow the IAM action logs:FilterLogEvents"
+    assert not first.is_complete
+    assert second.is_complete
+
+
+def test_a_backfill_ships_what_the_sinks_lack_and_nothing_else(state: State) -> None:
+    source, sink = filled(*(f"m{n}" for n in range(12))), MemorySink()
+    source.put(record(100, "(x", 3_590), record(101, "y)", 3_605))
+    state.save("p", "/g", checkpoint={"time": 5_000 * SECOND})
+    run(configured(source, sink), state)
+    assert sorted(event.raw or "" for event in sink.events.values()) == ["m10", "m11", "m9"]
+    (found,) = backfill(configured(source, sink), state, 0, 3 * HOUR, asked="x")
+    assert found.finished
+    texts = sorted(event.raw or "" for event in sink.events.values())
+    assert texts == sorted(["(x\ny)", *(f"m{n}" for n in range(12))]), "also the block over the end of an hour"
+    assert found.counts.in_flight == 0
+    assert state.job("p", "backfill") is None
+    assert not state.lanes("p", "backfill ")
+    assert state.checkpoints("p", "begin")["/g"] == {"since": 0}
+
+
+def test_a_backfill_that_was_cut_off_goes_on_where_each_slice_was(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sink = filled(*(f"m{n}" for n in range(18)), every=590), MemorySink()
+    source.page = 2
+    reread = source.reread
+
+    async def cut(partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        async for batch in reread(partition, since, until):
+            if since > HOUR and batch.records[0].timestamp > 2 * HOUR:
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.sleep_forever()
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "reread", cut)
+        (found,) = backfill(configured(source, sink), state, 0, 3 * HOUR, asked="x", parallel=1)
+        assert not found.finished
+    done = dict(state.lanes("p", "backfill "))
+    assert done["/g", "backfill 0"] == {"at": HOUR}
+    assert done["/g", f"backfill {HOUR}"] == {"at": 2 * HOUR}
+    with pytest.raises(UsageError, match="unfinished: `x`"):
+        backfill(configured(source, sink), state, 0, 3 * HOUR, asked="y")
+    source.read_again.clear()
+    (found,) = backfill(configured(source, sink), state, 5, 5, asked="x")
+    assert found.finished
+    assert min(since for since, _ in source.read_again) >= 2 * HOUR - 60 * SECOND, "slices that were done are not read"
+    assert sorted(event.raw or "" for event in sink.events.values()) == sorted(f"m{n}" for n in range(18))
+
+
+def test_a_reparse_ships_everything_as_the_parsers_are_now(state: State) -> None:
+    source, sink = filled("(a", "b)", "c", every=1), MemorySink()
+    run(configured(source, sink, Typed("wrong", joins=False)), state)
+    assert [event.event_type for event in sink.events.values()] == ["wrong"] * 3
+    backfill(configured(source, sink, Typed("right")), state, 0, HOUR, asked="x")
+    assert [event.event_type for event in sink.events.values()] == ["wrong"] * 3, "all is there: nothing is shipped"
+    backfill(configured(source, sink, Typed("right")), state, 0, HOUR, asked="x", reparse=True)
+    assert sorted((event.raw, event.event_type) for event in sink.events.values()) == [
+        ("(a\nb)", "right"),
+        ("c", "right"),
+    ]
+    assert all(event.read_at for event in sink.events.values())
