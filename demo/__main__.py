@@ -18,7 +18,7 @@ import boto3
 import httpx
 
 from demo import logs
-from demo.oracle import Verdict, judge, ledger, stored
+from demo.oracle import judge, ledger, stored
 from demo.processes import BIN, agent, aws, cloudwatch, server, until
 
 CONFIG = """\
@@ -72,7 +72,7 @@ def main() -> int:
         events, traces = stored(url, "events"), stored(url, "traces")
         _show(url, traces)
         verdict = judge(ledger(client), events)
-        _say(_in_words(verdict))
+        _say(str(verdict))
         if not once:
             _say(
                 f"\nIt stays up until Ctrl-C. Try:\n  {url}/                 traces in the browser\n"
@@ -85,7 +85,7 @@ def main() -> int:
             "events": len(events),
             "traces": len(traces),
             "tool_calls": sum(event["event_type"] == "tool_call" for event in events),
-            "lost": len(verdict.lost) + len(verdict.unknown),
+            "lost": len(verdict.lost) + len(verdict.altered) + len(verdict.unknown),
             "duplicates": len(verdict.duplicates),
         }
         print(json.dumps(summary), flush=True)
@@ -104,12 +104,6 @@ def _vectadb(url: str, *arguments: str) -> None:
     width = {} if sys.stdout.isatty() else {"COLUMNS": "150"}
     subprocess.run([BIN / "vectadb", *arguments, "--url", url], check=True, env={**os.environ, **width})
     print(flush=True)
-
-
-def _in_words(verdict: Verdict) -> str:
-    if verdict:
-        return f"All {verdict.records} records are there, each in exactly one event, not a byte altered."
-    return f"WRONG: {len(verdict.lost)} records lost, {len(verdict.duplicates)} twice: {verdict.lost[:5]}"
 
 
 def _say(text: str) -> None:

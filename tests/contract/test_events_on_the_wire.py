@@ -48,6 +48,15 @@ def test_a_block_keeps_its_records(pieces, part, rows):
     assert event.source.timestamps == [T0 + i * 1_000_000 for i in range(len(many))]
 
 
+def test_when_it_was_read_again_arrives():
+    block = block_of(("a", "0"), ("b", "0"))
+    assert sent(block).source.read_at == 0
+    event = sent(block, read_at=T0 + 7)
+    assert event.source.read_at == T0 + 7
+    assert encode_event(event)["source"]["read_at"] == "2026-01-01T00:00:00.000008Z"
+    assert "read_at" not in encode_event(sent(block))["source"]
+
+
 def test_every_field_arrives():
     fields = {
         "event_type": "tool_call",

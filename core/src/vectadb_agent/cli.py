@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``plugins``, ``parse``.
+"""The command line: ``run``, ``check``, ``status``, ``plugins``, ``parse`` and what mends the past.
 
 Exit codes: 0 done; 1 it cannot work (credentials, endpoint, state directory), or a check failed; 2 the configuration or
 the command line is wrong, and nothing was started; 130 stopped by a second signal.

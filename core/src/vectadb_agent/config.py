@@ -10,10 +10,10 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vectadb_agent.components import Duration, Parser, Sink, SinkConfig, Size, Source
 from vectadb_agent.errors import ConfigError, Problem
@@ -29,8 +29,19 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _STRING = "tag:yaml.org,2002:str"
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})")
 
 Path_ = tuple[str | int, ...]
+
+
+def _address(value: object) -> object:
+    found = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if value is not None and (found is None or int(found[3]) > 65535):
+        # A port alone would be all interfaces to some and loopback to others.
+        raise ValueError(
+            "an address is a host and a port: 127.0.0.1:9464 or [::1]:9464; 0.0.0.0:9464 can be reached from outside"
+        )
+    return found and (found[1] or found[2], int(found[3]))
 
 
 class AgentSettings(BaseModel):
@@ -42,6 +53,12 @@ class AgentSettings(BaseModel):
     """Where checkpoints, the ledger of delivered records and the quarantine live; relative to the working directory."""
     shutdown_timeout: Duration = Field(default=10.0, ge=0)
     """Longest time that a stop waits for what was read to be delivered."""
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(_address)] = None
+    """TCP address, e.g. 127.0.0.1:9464, where /metrics and /health are served besides the socket in `state_dir`."""
+    quarantine_keep: Duration = Field(default=14 * 86_400.0, gt=0)
+    """How long events that a sink refused for good are kept for `vectadb-agent quarantine`."""
+    quarantine_max: Size = Field(default=100_000_000, ge=1_000_000)
+    """Most bytes of events in the quarantine; beyond it the oldest are given up, and the log names them."""
 
 
 class _PipelineSettings(BaseModel):

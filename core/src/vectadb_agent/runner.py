@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from vectadb_agent import endpoint
 from vectadb_agent.errors import CheckError
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.state import State
+from vectadb_agent.sweeps import Sweeper
+from vectadb_agent.vitals import Vitals
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -70,19 +73,32 @@ def _keep_memory_together() -> None:
 async def _run(configuration: Configuration, state: State, drain: bool) -> int:
     stop = anyio.Event()
     failures: list[CheckError] = []
+    vitals = Vitals(state)
     async with contextlib.AsyncExitStack() as stack:
-        for sink in configuration.sinks.values():
+        doors = await stack.enter_async_context(
+            endpoint.listening(configuration.agent.state_dir, configuration.agent.listen)
+        )
+        for name, sink in configuration.sinks.items():
             await stack.enter_async_context(sink)
+            vitals.listen_to(sink.figures, sink=name)
         pipelines = []
         for settings in configuration.pipelines:
             await stack.enter_async_context(settings.source)
             for parser in settings.parsers:
                 await stack.enter_async_context(parser)
-            pipelines.append(Pipeline(settings, configuration.sinks, state))
+            pipeline = Pipeline(settings, configuration.sinks, state)
+            pipelines.append(pipeline)
+            vitals.watch(pipeline, settings)
 
         async def run_one(pipeline: Pipeline) -> None:
+            beside = []
+            if not drain:
+                sweeper = Sweeper(pipeline)
+                vitals.listen_to(sweeper.figures, pipeline=pipeline.name)
+                beside.append(sweeper.run)
             try:
-                await pipeline.run(stop, drain=drain, shutdown_timeout=configuration.agent.shutdown_timeout)
+                grace = configuration.agent.shutdown_timeout
+                await pipeline.run(stop, drain=drain, shutdown_timeout=grace, beside=beside)
             except CheckError as error:
                 logger.error("pipeline cannot work; stopping", extra={"pipeline": pipeline.name, "error": str(error)})  # noqa: TRY400 - the text is meant for the user, the traceback is not
                 failures.append(error)
@@ -91,6 +107,7 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
 
         async with anyio.create_task_group() as group:
             await group.start(_watch_signals, stop)
+            group.start_soon(endpoint.serve, vitals, doors)
             group.start_soon(_report_now_and_then, pipelines)
             logger.info("started", extra={"pipelines": [pipeline.name for pipeline in pipelines]})
             async with anyio.create_task_group() as running:

@@ -138,6 +138,12 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+@pytest.fixture(autouse=True)
+def _own_quotas(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test shares a bucket with another, or with what else this user runs on the machine."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[Aws]:
     faults = FaultyMoto()

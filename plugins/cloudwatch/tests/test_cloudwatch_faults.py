@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from plugins.cloudwatch.tests.consuming import REGION, Forward, source
 from vectadb_agent import Batch
 from vectadb_agent.errors import CheckError
 from vectadb_agent_cloudwatch import CloudWatchSource
@@ -20,12 +21,10 @@ from vectadb_agent_cloudwatch.clock import AwsClock
 from vectadb_agent_cloudwatch.discovery import find_groups, start_of
 from vectadb_agent_cloudwatch.failures import ApiError
 from vectadb_agent_cloudwatch.quota import TokenBucket
+from vectadb_agent_cloudwatch.quotafile import QuotaFile
 
 pytestmark = pytest.mark.anyio
 
-Forward = Callable[..., tuple[int, dict[str, Any]]]
-
-REGION = "eu-west-1"
 THROTTLED = (400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
 EXPIRED = (400, {"__type": "ExpiredTokenException", "message": "The security token included in the request is expired"})
 DENIED = (
@@ -43,12 +42,6 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vectadb_agent_cloudwatch.api.full_jitter", lambda *_: 0.01)
     monkeypatch.setattr("vectadb_agent_cloudwatch.reader.full_jitter", lambda *_: 0.01)
     monkeypatch.setattr("vectadb_agent_cloudwatch.api._CREDENTIALS_CAP", 0.01)
-
-
-def source(*groups: Any, **options: Any) -> CloudWatchSource:
-    defaults = {"region": REGION, "max_requests_per_second": 10_000, "poll_interval": "50ms", "rediscover": "50ms"}
-    config = {"type": "cloudwatch", "log_groups": list(groups), **defaults, **options}
-    return CloudWatchSource(CloudWatchSource.Config.model_validate(config))
 
 
 async def drained(reads: CloudWatchSource) -> list[str]:
@@ -76,16 +69,6 @@ def replies(*first: tuple[int, dict[str, Any]]) -> Callable[..., tuple[int, dict
     return hook
 
 
-async def test_throttled(aws: Any) -> None:
-    group = aws.group()
-    aws.put(group, "x")
-    aws.faults.hooks["FilterLogEvents"] = replies(*[THROTTLED] * 8)
-    reads = source(group, max_requests_per_second=5000)
-    assert await drained(reads) == ["x"]
-    bucket = reads.bucket("FilterLogEvents")
-    assert bucket.rate < bucket.full_rate
-
-
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 async def test_server_errors(aws: Any, status: int) -> None:
     group = aws.group()
@@ -93,24 +76,6 @@ async def test_server_errors(aws: Any, status: int) -> None:
     aws.faults.hooks["FilterLogEvents"] = replies(*[(status, {"message": "oops"})] * 7)
     aws.faults.hooks["DescribeLogGroups"] = replies(*[(status, {})] * 5)
     assert await drained(source(group)) == ["x"]
-
-
-async def test_token_expired(aws: Any) -> None:
-    group = aws.group()
-    aws.put(group, *[f"m{i}" for i in range(30)])
-    refused = 0
-
-    def hook(body: dict[str, Any], forward: Forward) -> tuple[int, dict[str, Any]]:
-        nonlocal refused
-        if "nextToken" in body and refused < 4:
-            refused += 1
-            return BAD_TOKEN
-        return forward(body | {"limit": 10})
-
-    aws.faults.hooks["FilterLogEvents"] = hook
-    seen = await drained(source(group))
-    assert set(seen) == {f"m{i}" for i in range(30)}
-    assert refused == 4
 
 
 async def test_token_repeated(aws: Any) -> None:
@@ -259,7 +224,7 @@ async def test_hang_and_dropped_connection_are_tried_again(aws: Any) -> None:
 
     aws.faults.hooks["DescribeLogGroups"] = hang
     api = LogsApi(Access(region=REGION), AwsClock(), read_timeout=0.2)
-    found = await find_groups(api, "/hang", bucket=TokenBucket(1000))
+    found = await find_groups(api, "/hang", turns=TokenBucket(1000, QuotaFile("test")))
     assert [group.name for group in found] == ["/hang"]
     assert len(tried) >= 3
     release.set()

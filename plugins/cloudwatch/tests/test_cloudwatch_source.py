@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from threading import Event
 from typing import Any
@@ -12,49 +11,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from vectadb_agent import Batch, LogStream
+from plugins.cloudwatch.tests.consuming import REGION, Forward, drained, last_checkpoint, messages, source, until
+from vectadb_agent import LogStream
 from vectadb_agent.errors import CheckError
-from vectadb_agent_cloudwatch import CloudWatchSource
 
 pytestmark = pytest.mark.anyio
 
-Forward = Callable[..., tuple[int, dict[str, Any]]]
-
 ACCOUNT = "123456789012"
-REGION = "eu-west-1"
-
-
-def source(*groups: Any, **options: Any) -> CloudWatchSource:
-    defaults = {"region": REGION, "max_requests_per_second": 10_000, "poll_interval": "50ms", "rediscover": "50ms"}
-    config = {"type": "cloudwatch", "log_groups": list(groups), **defaults, **options}
-    return CloudWatchSource(CloudWatchSource.Config.model_validate(config))
-
-
-async def drained(reads: CloudWatchSource, after: Mapping[str, dict[str, Any]] | None = None) -> list[Batch]:
-    batches = []
-    async with reads:
-        with anyio.fail_after(20):
-            async for batch in reads.read(after or {}, drain=True):
-                batches.append(batch)  # noqa: PERF401 - within the timeout
-    return batches
-
-
-async def until(batches: AsyncIterator[Batch], enough: Callable[[list[Batch]], bool]) -> list[Batch]:
-    taken: list[Batch] = []
-    with anyio.fail_after(20):
-        async for batch in batches:
-            taken.append(batch)
-            if enough(taken):
-                return taken
-    raise AssertionError("the reading ended by itself")
-
-
-def messages(batches: list[Batch]) -> list[str]:
-    return [record.message for batch in batches for record in batch.records]
-
-
-def last_checkpoint(batches: list[Batch]) -> dict[str, dict[str, Any]]:
-    return {batch.partition: batch.checkpoint for batch in batches if batch.checkpoint is not None}
 
 
 async def test_records_carry_their_whole_identity(aws: Any) -> None:
@@ -88,74 +51,6 @@ async def test_lookback_is_where_a_new_group_starts(aws: Any) -> None:
     assert messages(await drained(source(group, lookback="1h"))) == ["wanted"]
 
 
-async def test_empty_page_with_a_token(aws: Any) -> None:
-    group = aws.group()
-    for message in "abc":
-        aws.put(group, message)
-    given = 0
-
-    def empties(body: dict[str, Any], forward: Forward) -> tuple[int, dict[str, Any]]:
-        nonlocal given
-        token = body.get("nextToken")
-        if token is None or token.startswith("empty"):
-            given += 1
-            if given < 5:
-                return 200, {"events": [], "nextToken": f"empty{given}"}
-            body.pop("nextToken", None)
-        return forward(body)
-
-    aws.faults.hooks["FilterLogEvents"] = empties
-    assert sorted(messages(await drained(source(group)))) == ["a", "b", "c"]
-
-
-async def test_same_millisecond(aws: Any) -> None:
-    group = aws.group()
-    time = aws.put(group, *[f"first {i}" for i in range(50)])
-    aws.faults.hooks["FilterLogEvents"] = lambda body, forward: forward(body | {"limit": 7})
-    reads = source(group)
-    async with reads, aclosing(reads.read({})) as batches:
-        seen = await until(batches, lambda taken: len(set(messages(taken))) >= 50)
-        aws.put(group, *[f"second {i}" for i in range(50)], at=time)
-        seen += await until(batches, lambda taken: len({m for m in messages(taken) if "second" in m}) >= 50)
-    assert set(messages(seen)) == {f"{word} {i}" for word in ("first", "second") for i in range(50)}
-
-
-async def test_future_dated_event(aws: Any) -> None:
-    group = aws.group()
-    now = aws.put(group, "now", age=0)
-    aws.put(group, "ahead", at=now + 7_000_000)
-    reads = source(group)
-    async with reads, aclosing(reads.read({})) as batches:
-        seen = await until(batches, lambda taken: "ahead" in messages(taken))
-        aws.put(group, "after it", age=0)
-        seen += await until(batches, lambda taken: "after it" in messages(taken))
-    marks = [batch.checkpoint["watermark"] for batch in seen if batch.checkpoint is not None]
-    assert max(marks) < (now + 60_000) * 1000
-
-
-async def test_late_visible_record_is_found(aws: Any) -> None:
-    group = aws.group()
-    reads = source(group)
-    async with reads, aclosing(reads.read({})) as batches:
-        aws.put(group, "prompt", age=0)
-        await until(batches, lambda taken: len([m for m in messages(taken) if m == "prompt"]) > 2)
-        aws.put(group, "dated half a minute before what has been read", age=30)
-        await until(batches, lambda taken: "dated half a minute before what has been read" in messages(taken))
-
-
-async def test_over_50_streams(aws: Any) -> None:
-    names = [f"stream-{i:03}" for i in range(230)]
-    group = aws.group(None, *names)
-    for name in names:
-        aws.put(group, name, stream=name)
-    wanted = names[:225]
-    batches = await drained(source(group, log_stream_names=wanted, lookback="30s"))
-    assert sorted(messages(batches)) == wanted
-    requests = aws.faults.requests("FilterLogEvents")
-    assert all(len(request["logStreamNames"]) <= 100 for request in requests)
-    assert len(requests) == 3
-
-
 async def test_a_named_stream_that_does_not_exist_keeps_no_other_from_being_read(
     aws: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -174,18 +69,6 @@ async def test_a_named_stream_that_does_not_exist_keeps_no_other_from_being_read
     assert sorted(messages(batches)) == ["a", "b", "c"]
     assert group in last_checkpoint(batches)
     assert any(getattr(record, "log_stream", "") == "nope" for record in caplog.records)
-
-
-async def test_backlog_drains_without_waiting_for_poll_interval(aws: Any) -> None:
-    group = aws.group()
-    for i in range(300):
-        aws.put(group, f"m{i}", age=86_000 - i * 280)
-    reads = source(group, lookback="24h", poll_interval="1h")
-    async with reads, aclosing(reads.read({})) as batches:
-        seen = await until(batches, lambda taken: len(set(messages(taken))) == 300)
-    checkpoints = [batch.checkpoint["watermark"] for batch in seen if batch.checkpoint is not None]
-    assert len(checkpoints) > 5
-    assert checkpoints == sorted(checkpoints)
 
 
 async def test_pages_come_one_by_one_and_the_checkpoint_with_the_last(aws: Any) -> None:
@@ -238,12 +121,6 @@ async def test_prefix_that_matches_nothing_is_no_error(aws: Any, caplog: pytest.
     assert [record.getMessage() for record in caplog.records].count(
         "no log group has this prefix yet; looking again"
     ) == 1
-
-
-async def test_a_group_in_two_prefixes_is_read_once(aws: Any) -> None:
-    group = aws.group("/app/one")
-    aws.put(group, "x")
-    assert messages(await drained(source({"prefix": "/app/"}, {"prefix": "/app/o"}, group))) == ["x"]
 
 
 async def test_many_groups_found_by_prefix_are_all_drained(aws: Any) -> None:

@@ -37,16 +37,18 @@ def arriving(event: Event, homes: Mapping[str, str]) -> Row:
     """Return the event's row, as the block rule asks for it; ``homes`` are the days of the homeless."""
     source = event.source
     key = (homes.get(event.event_id) or day_of(event.order[0]), event.event_id)
+    read_at = 0 if source is None else source.read_at
     if source is None or len(event.record_ids) == 1:
-        return Row(key=key, records=(key,))
+        return Row(key=key, records=(key,), read_at=read_at)
     size = len(source.log_ids) or 1
     if not event.record_ids:
         if event.event_id in homes:
-            return Row(key=key, records=(key,))  # Nobody knows the day of its block: it stands by itself.
-        return Row(key=key, head=(key[0], _head_id(source)), size=size)
+            # Nobody knows the day of its block: it stands by itself.
+            return Row(key=key, records=(key,), read_at=read_at)
+        return Row(key=key, head=(key[0], _head_id(source)), size=size, read_at=read_at)
     times = source.timestamps or [source.timestamp or event.timestamp] * size
     records = [(homes.get(id_) or day_of(at), id_) for id_, at in zip(event.record_ids, times, strict=True)]
-    return Row(key=key, records=(key, *records[1:]), size=size)
+    return Row(key=key, records=(key, *records[1:]), size=size, read_at=read_at)
 
 
 def _head_id(source: Source) -> str:

@@ -28,8 +28,6 @@ the quarter hours of the last resort do too.
 
 from __future__ import annotations
 
-import re
-import uuid
 from bisect import bisect_left
 from collections import defaultdict
 from itertools import pairwise
@@ -53,8 +51,6 @@ INVOCATION_CAP = 15 * _MINUTE
 RUN_CAP = 60 * _MINUTE
 #: The last resort's windows.
 QUARTER = 15 * _MINUTE
-
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 
 
 class Boundary(msgspec.Struct, kw_only=True, frozen=True):
@@ -173,9 +169,7 @@ def given_trace(trace_id: str) -> str:
 
     A UUID, in any spelling, is itself: clients find their trace under the id they sent. Anything else is hashed.
     """
-    if _UUID.fullmatch(trace_id):
-        return str(uuid.UUID(trace_id))
-    return ids.uuid5(ids.TRACES, ["trace_id", trace_id])
+    return ids.read_uuid(trace_id) or ids.uuid5(ids.TRACES, ["trace_id", trace_id])
 
 
 def explicit(event: Event, *, auto_create_traces: bool = True) -> tuple[str, Basis] | None:

@@ -1,26 +1,38 @@
 """One row per record: which rows a block, arriving late, early or again, leaves behind.
 
 A pure rule over the rows held, so that it can be tested by itself. Every record has one row under its own id: the event
-that it is the head of, or a stub that names that event. In short: the larger block wins.
+that it is the head of, or a stub that names that event. In short: the later reading wins, and within one reading the
+larger block.
 
-- All its records are held, and not all in smaller blocks: a duplicate.
-- It contains every block that it touches: it replaces them, and their rows become stubs.
-- Otherwise it overlaps: it is refused, with the positions of the records that nobody holds.
+A *reading* is one pass over the log; ``read_at`` says when it began, and 0 stands for the first one, as records came
+in. Of two readings the later has seen more. A block that arrives takes the place of a held one where
+
+- the held one is of no later reading, and the arriving one contains it; or
+- the held one is of an earlier reading, and the arriving blocks of one batch and one reading contain it together.
+
+A block that touches none but such is accepted: what it touches is replaced, and the rows become stubs, or events of
+their own. Any other leaves all as it was: where somebody holds each of its records it is a duplicate, else it overlaps
+and is refused, with the positions of the records that nobody holds. So blocks are never taken apart, no record loses
+its row, and the pair of reading and size under one head only ever grows.
 
 An *extra* is a further event of a block: it has no record of its own and lives and dies with its block.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Key = tuple[str, str]
 """``(day, id)``: where a row is."""
+
+Version = tuple[int, int]
+"""Reading and size of a block: of two under one head the larger version stays."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -28,13 +40,14 @@ class Row(msgspec.Struct, frozen=True):
 
     ``records``: of an event, the keys of its block's records, its own first; of a stub and an extra nothing. ``head``:
     of a stub, the event it is part of; of an extra, the event it belongs to. ``size``: records of the block; 0 for a
-    stub.
+    stub. ``read_at``: when the reading began that it is of, microseconds; 0 for the first one, and for a stub.
     """
 
     key: Key
     records: tuple[Key, ...] = ()
     head: Key | None = None
     size: int = 1
+    read_at: int = 0
 
     @property
     def is_stub(self) -> bool:
@@ -45,6 +58,11 @@ class Row(msgspec.Struct, frozen=True):
     def is_extra(self) -> bool:
         """Whether this is a further event of a block."""
         return self.head is not None and self.size > 0
+
+    @property
+    def version(self) -> Version:
+        """Reading and size."""
+        return self.read_at, self.size
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -61,37 +79,56 @@ _DUPLICATE = Verdict("duplicate")
 class Rows:
     """The rows held, as the arriving events change them one after the other.
 
-    ``held`` must have the row, where there is one, of every arriving event and record, and of the head of each of
-    those that is a stub or an extra; ``extras`` the extras, with their sizes, of every record of an arriving block and
-    of the head of every arriving extra.
+    ``extras`` must have the extras, with their versions, of every record of an arriving block and of the head of every
+    arriving extra; ``held`` the row, where there is one, of every arriving event and record, of all those extras, and
+    of the head of each of them that is a stub or an extra.
     """
 
-    def __init__(self, held: Mapping[Key, Row], extras: Mapping[Key, Mapping[Key, int]]) -> None:
+    def __init__(self, held: Mapping[Key, Row], extras: Mapping[Key, Mapping[Key, Version]]) -> None:
         self._held = held
         self._now: dict[Key, Row | None] = {}
-        self._extras = {head: dict(sizes) for head, sizes in extras.items()}
+        self._extras = {head: dict(versions) for head, versions in extras.items()}
         self._extras_changed: set[Key] = set()
         self._rests_on: set[Key] = set()
+        self._winners: dict[Key, int] = {}
+        self._sets: dict[Key, tuple[Row, frozenset[Key]]] = {}
 
     def place(self, arriving: Sequence[Row]) -> list[Verdict]:
-        """Judge the events in order, extras after all blocks; return the verdicts in the order given."""
+        """Judge the events, earlier readings first, extras after all blocks; return the verdicts in the order given."""
         verdicts: dict[int, Verdict] = {}
-        refused: set[Key] = set()
+        turned_away: dict[tuple[Key, Version], Verdict] = {}
+        readings: dict[int, list[int]] = defaultdict(list)
         for index, row in enumerate(arriving):
             if not row.is_extra:
-                verdicts[index] = verdict = self._block(row)
-                if verdict.status == "overlap":
-                    refused.add(row.key)
+                readings[row.read_at].append(index)
+        for read_at, indexes in sorted(readings.items()):
+            together: set[int] = set()
+            if read_at:
+                together = self._together([(index, arriving[index]) for index in indexes], read_at)
+            for index in sorted(indexes, key=lambda index: index not in together):
+                row = arriving[index]
+                verdicts[index] = verdict = self._block(row, agreed=index in together)
+                if verdict.status == "accepted":
+                    self._winners[row.key] = index
+                else:
+                    turned_away[row.key, row.version] = Verdict(verdict.status)
         for index, row in enumerate(arriving):
-            if row.is_extra:
-                verdicts[index] = Verdict("overlap") if row.head in refused else self._extra(row)
+            if row.head is not None and row.is_extra:
+                verdict = self._extra(row, turned_away.get((row.head, row.version)))
+                verdicts[index] = verdict
+                if verdict.status == "accepted":
+                    self._winners[row.key] = index
         return [verdicts[index] for index in range(len(arriving))]
+
+    def winners(self) -> dict[Key, int]:
+        """Return, for each event that changed, the index of the arriving one that it is now."""
+        return self._winners
 
     def changes(self) -> dict[Key, Row | None]:
         """Return the rows that differ from what was held; ``None``: removed."""
         return {key: row for key, row in self._now.items() if row != self._held.get(key)}
 
-    def extras_changed(self) -> dict[Key, dict[Key, int]]:
+    def extras_changed(self) -> dict[Key, dict[Key, Version]]:
         """Return, for each head whose extras differ, those it has now."""
         return {head: self._extras.get(head, {}) for head in self._extras_changed}
 
@@ -100,66 +137,153 @@ class Rows:
         keys = self._rests_on | {key for key in self.changes() if key in self._held}
         return [self._held[key] for key in sorted(keys) if key in self._held]
 
+    # ---- who holds what ----
+
     def _row(self, key: Key) -> Row | None:
         return self._now[key] if key in self._now else self._held.get(key)
 
-    def _block(self, new: Row) -> Verdict:
-        if new.size == 1:
-            if self._row(new.key) is not None:
+    def _contents(self, row: Row) -> frozenset[Key]:
+        known = self._sets.get(row.key)
+        if known is None or known[0] is not row:
+            known = self._sets[row.key] = (row, frozenset(row.records))
+        return known[1]
+
+    def _owner(self, key: Key) -> Key | None:
+        """Return the head of the block that holds the record; ``None``: nobody does.
+
+        A crash between two days may leave a stub adrift, whose head does not know of it: nobody holds that record. But
+        where the head has no row its day was dropped, and nobody knows what else it holds.
+        """
+        row = self._row(key)
+        if row is None or not row.is_stub or row.head is None:
+            return None if row is None else row.key
+        head = self._row(row.head)
+        if head is None:
+            return row.head
+        return head.key if key in self._contents(head) else None
+
+    def _owners(self, keys: Iterable[Key]) -> set[Key]:
+        return {owner for key in keys if (owner := self._owner(key)) is not None}
+
+    def _within(self, owner: Key, ours: frozenset[Key], read_at: int) -> bool:
+        """Whether a block of that reading takes the other's place by itself."""
+        row = self._row(owner)
+        return row is not None and not row.is_stub and row.read_at <= read_at and self._contents(row) <= ours
+
+    # ---- blocks ----
+
+    def _together(self, blocks: Sequence[tuple[int, Row]], read_at: int) -> set[int]:
+        """Return the indexes of those blocks of one reading that, together, contain all that they touch.
+
+        The most that do so: of the blocks that share no record, those are taken out that touch what cannot be replaced,
+        which may leave something else uncontained, and so on.
+        """
+        sharing: dict[int, frozenset[Key]] = {}
+        claimed: set[Key] = set()
+        for index, row in sorted(blocks, key=lambda block: -block[1].size):
+            if claimed.isdisjoint(row.records):
+                sharing[index] = frozenset(row.records)
+                claimed.update(row.records)
+        touching: dict[Key, set[int]] = defaultdict(set)
+        for index, records in sharing.items():
+            for owner in self._owners(records):
+                touching[owner].add(index)
+        containing: dict[Key, list[Key]] = defaultdict(list)
+        staying: list[Key] = []
+        for owner in touching:
+            held = self._row(owner)
+            if held is None or held.read_at >= read_at or not self._contents(held) <= claimed:
+                staying.append(owner)
+            else:
+                for key in held.records:
+                    containing[key].append(owner)
+        stayed = set(staying)
+        while staying:
+            owner = staying.pop()
+            for index in touching[owner]:
+                ours = sharing.get(index)
+                if ours is None or self._within(owner, ours, read_at):
+                    continue
+                del sharing[index]
+                for key in ours:
+                    # What it held together with this block is not contained any more.
+                    freed = [other for other in containing.pop(key, ()) if other not in stayed]
+                    stayed.update(freed)
+                    staying += freed
+        return set(sharing)
+
+    def _block(self, new: Row, *, agreed: bool) -> Verdict:
+        """Judge a block. ``agreed``: it is one of those that contain together what they touch."""
+        if new.size == 1 and not new.read_at:  # nearly all: one line, as it came in
+            if self._owner(new.key) is not None:
                 return _DUPLICATE
-            self._now[new.key] = new
-            return _ACCEPTED
-        rows = [self._row(key) for key in new.records]
-        owners = {row.head or row.key for row in rows if row is not None}
-        ours = set(new.records)
-        mine = self._row(new.key)
-        if mine is not None and set(mine.records) == ours:
-            # A crash between two days may have left records of ours to themselves.
-            lost = [key for key, row in zip(new.records, rows, strict=True) if self._lost(row, new, ours)]
-            self._take(new, lost)
+            if self._row(new.key) is None:
+                self._now[new.key] = new
+                return _ACCEPTED
+        ours = frozenset(new.records)
+        owners = self._owners(new.records)
+        self._rests_on |= {row.head or key for key in new.records if (row := self._row(key)) is not None}
+        same = [row for owner in owners if (row := self._row(owner)) is not None and self._contents(row) == ours]
+        if same and same[0].read_at >= new.read_at:
+            self._mend(same[0], ours, all_of_it=agreed)
             return _DUPLICATE
-        self._rests_on |= owners
-        if all(self._within(owner, ours) for owner in owners):
-            self._now[new.key] = new
-            self._take(new, new.records[1:])
-            self._keep_extras(new.key, at_least=new.size)
+        if agreed or all(self._within(owner, ours, new.read_at) for owner in owners):
+            self._put(new, new.records[1:])
             return _ACCEPTED
-        unclaimed = tuple(index for index, row in enumerate(rows) if row is None)
+        unclaimed = tuple(index for index, key in enumerate(new.records) if self._owner(key) is None)
         return Verdict("overlap", unclaimed) if unclaimed else _DUPLICATE
 
-    def _within(self, owner: Key, ours: set[Key]) -> bool:
-        row = self._row(owner)
-        # Without its row (its day was dropped) nobody knows what else the owner holds.
-        return row is not None and not row.is_stub and set(row.records) <= ours
+    def _put(self, new: Row, others: Iterable[Key]) -> None:
+        self._now[new.key] = new
+        self._take(new, others)
+        self._drop_extras(new.key, below=new.version)
 
-    def _lost(self, row: Row | None, new: Row, ours: set[Key]) -> bool:
-        if row is None:
-            return True
-        owner = row.head or row.key
-        return owner != new.key and self._within(owner, ours)
-
-    def _take(self, new: Row, keys: Sequence[Key]) -> None:
+    def _take(self, new: Row, keys: Iterable[Key]) -> None:
         for key in keys:
             self._now[key] = Row(key=key, head=new.key, size=0)
-            self._keep_extras(key, at_least=None)
+            # Those of a later reading wait for their block.
+            self._drop_extras(key, below=(new.read_at + 1, 0))
 
-    def _keep_extras(self, head: Key, *, at_least: int | None) -> None:
-        sizes = self._extras.get(head, {})
-        for key in [key for key, size in sizes.items() if at_least is None or size < at_least]:
-            del sizes[key]
+    def _mend(self, block: Row, ours: frozenset[Key], *, all_of_it: bool) -> None:
+        """Give a block the records that a crash between two days left to themselves, or to what it has replaced."""
+        lost = []
+        for key in block.records[1:]:
+            owner = self._owner(key)
+            if owner != block.key and (owner is None or all_of_it or self._within(owner, ours, block.read_at)):
+                lost.append(key)
+        self._take(block, lost)
+
+    # ---- extras ----
+
+    def _drop_extras(self, head: Key, *, below: Version) -> None:
+        versions = self._extras.get(head, {})
+        for key in [key for key, version in versions.items() if version < below]:
+            del versions[key]
             self._now[key] = None
+            self._winners.pop(key, None)
             self._extras_changed.add(head)
 
-    def _extra(self, new: Row) -> Verdict:
+    def _extra(self, new: Row, turned_away: Verdict | None) -> Verdict:
+        """Judge an extra. ``turned_away``: what became of its block, if that came too and was not accepted."""
         assert new.head is not None
         head, mine = self._row(new.head), self._row(new.key)
+        if turned_away is not None and (head is None or head.version != new.version):
+            return turned_away
         if head is not None:
             self._rests_on.add(new.head)
-            if head.is_stub or head.size > new.size:
+            if self._is_over(head, new):
                 return _DUPLICATE
-        if mine is not None and mine.size >= new.size:
+        if mine is not None and mine.version >= new.version:
             return _DUPLICATE
         self._now[new.key] = new
-        self._extras.setdefault(new.head, {})[new.key] = new.size
+        self._extras.setdefault(new.head, {})[new.key] = new.version
         self._extras_changed.add(new.head)
         return _ACCEPTED
+
+    def _is_over(self, head: Row, extra: Row) -> bool:
+        """Whether the extra's block was replaced, or is not to come."""
+        if not head.is_stub or head.head is None:
+            return head.version > extra.version
+        self._rests_on.add(head.head)
+        owner = self._row(head.head)
+        return owner is None or owner.read_at >= extra.read_at

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 EVENTS = bytes.fromhex("6f1d2a5c8c0b5c57a3de5b0d64f6b1a4")
 #: Namespace of trace ids.
 TRACES = bytes.fromhex("b7b9f0c25d0e5f3c9a4b1c7e02d8a6f3")
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
+
+
+def read_uuid(text: str) -> str | None:
+    """Return the UUID, in its usual spelling, that a client wrote with or without hyphens; ``None``: it is none.
+
+    >>> read_uuid("0C8C1B3E3F0A5F7E8D530D6F3C0F4A11")
+    '0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11'
+    """
+    return str(uuid.UUID(text)) if _UUID.fullmatch(text) else None
 
 
 def uuid5(namespace: bytes, parts: Sequence[str]) -> str:

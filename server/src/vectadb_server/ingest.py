@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from vectadb_server import blocks, ids
+from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, explicit, needed
+from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
-from vectadb_server.stores.writes import Entry, Write, digest_row
+from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from vectadb_server.blocks import Key, Row, Verdict
+    from vectadb_server.blocks import Key, Row, Verdict, Version
     from vectadb_server.model import Event
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 Status = Literal["accepted", "duplicate", "expired", "failed"]
 
 ATTEMPTS = 8
-
-_Digest = dict[tuple[str, int], list[int]]
-"""Number of records and sum of their hashes, by log group and hour."""
+_STAGES = 3
 
 
 class Outcome(msgspec.Struct):
@@ -114,15 +113,17 @@ class Ingest:
         written: set[Key] = set()
         for attempt in range(ATTEMPTS):
             held: Mapping[Key, HeldRow] = {}
-            extras: Mapping[Key, Mapping[Key, int]] = {}
+            extras: Mapping[Key, Mapping[Key, Version]] = {}
             if not simple or attempt:
                 heads = {row.head for row in rows if row.head is not None}
-                held = await self._store.held({key for row in rows for key in (row.key, *row.records)} | heads)
-                extras = await self._store.extras({key for row in rows if row.size > 1 for key in row.records} | heads)
+                replacing = [row for row in rows if row.size > 1 or row.read_at]
+                extras = await self._store.extras({key for row in replacing for key in row.records} | heads)
+                asked = {key for row in rows for key in (row.key, *row.records)}
+                held = await self._store.held(asked.union(heads, *extras.values()))
             table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
             verdicts = table.place(rows)
             try:
-                await self._write(_Plan(batch, rows, verdicts, table, held, options), written)
+                await self._write(_Plan(batch, rows, table, held, options), written)
             except Conflict:
                 if attempt:
                     await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
@@ -161,22 +162,18 @@ class _Plan:
         self,
         batch: Sequence[Event],
         rows: Sequence[Row],
-        verdicts: Sequence[Verdict],
         table: blocks.Rows,
         held: Mapping[Key, HeldRow],
         options: Options,
     ) -> None:
         self.options = options
         self.changed = table.changes()
-        self.events: dict[Key, Event] = {}
+        self.events = {key: batch[index] for key, index in table.winners().items()}
         self._records: dict[Key, tuple[Event, int]] = {}
         self._held = held
         self._extras = table.extras_changed()
         self._rests_on = table.rests_on()
-        for event, row, verdict in zip(batch, rows, verdicts, strict=True):
-            # Of events with one id in a batch the accepted one counts, of several the last: the largest block.
-            if verdict.status == "accepted":
-                self.events[row.key] = event
+        for event, row in zip(batch, rows, strict=True):
             for position, key in enumerate(row.records):
                 now = self.changed.get(key)
                 if now is not None and (row.key in {now.key, now.head}):
@@ -187,15 +184,18 @@ class _Plan:
         return {key for key in self.changed if key[0] == day and key in self.events}
 
     def writes(self) -> list[dict[str, Write]]:
-        """Return the transactions in two stages: what goes with its head's day first, then the stubs of other days."""
-        stages: list[dict[str, Write]] = [defaultdict(Write), defaultdict(Write)]
+        """Return the transactions, in stages, so that a crash between two days leaves no record without its text.
+
+        What goes with its head's day comes first, then the stubs of other days. Where a block of several days gives way
+        to several others, its own row goes only when these are there.
+        """
+        stages: list[dict[str, Write]] = [defaultdict(Write) for _ in range(_STAGES)]
         entries: dict[tuple[int, str], Entry] = {}
-        digests: dict[tuple[int, str], _Digest] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        digests: dict[tuple[int, str], Totals] = defaultdict(Totals)
         for key, row in self.changed.items():
-            day = key[0]
-            late = int(row is not None and row.is_stub and row.head is not None and row.head[0] != day)
-            write = stages[late][day]
-            entry = entries.setdefault((late, day), Entry())
+            day, stage = key[0], self._stage(key)
+            write = stages[stage][day]
+            entry = entries.setdefault((stage, day), Entry())
             before = self._held.get(key)
             if row is None:
                 write.remove.append(key[1])
@@ -214,20 +214,43 @@ class _Plan:
                     write.boundaries_gone.append(boundary)
                     entry.boundaries.append(boundary)
             elif before is None and key in self._records:
-                _count(digests[late, day], key[1], *self._records[key])
-        for head, sizes in self._extras.items():
-            stages[0][head[0]].extras[head[1]] = {key[1]: size for key, size in sizes.items()}
+                digests[stage, day].count(key[1], *self._records[key])
+        for head, versions in self._extras.items():
+            write = stages[self._stage(head)][head[0]]
+            write.extras[head[1]] = {key[1]: version for key, version in versions.items()}
         for row in self._rests_on:
-            for stage in stages:
-                if row.key[0] in stage:
-                    stage[row.key[0]].unchanged.append(self._held[row.key])
-                    break
-        for (late, day), entry in entries.items():
+            # Before anything is written in its day, and when it is written itself.
+            first = [number for number, stage in enumerate(stages) if row.key[0] in stage][:1]
+            own = [self._stage(row.key)] if row.key in self.changed else []
+            for number in {*first, *own}:
+                stages[number][row.key[0]].unchanged.append(self._held[row.key])
+        for (stage, day), entry in entries.items():
             entry.traces = list(dict.fromkeys(entry.traces))
-            write = stages[late][day]
-            write.digest = [digest_row(*group, *total) for group, total in digests[late, day].items()]
+            write = stages[stage][day]
+            write.digest = digests[stage, day].rows()
             write.entry = entry if entry.events or entry.gone else None
         return [dict(stage) for stage in stages]
+
+    def _stage(self, key: Key) -> int:
+        row, before = self.changed.get(key), self._held.get(key)
+        if row is None:  # an extra that goes, or a head that stays as it is
+            gone = key in self.changed and before is not None and before.row.head
+            return self._stage(gone) if gone else 0
+        if row.is_extra and row.head is not None:
+            return self._stage(row.head)
+        late = int(before is not None and self._is_divided(before.row, row))
+        if row.is_stub and row.head is not None:
+            return max(late, self._stage(row.head) + (row.head[0] != key[0]))
+        return late
+
+    def _is_divided(self, before: Row, now: Row) -> bool:
+        """Whether a block of several days gives way to one that does not hold all of it."""
+        if all(record[0] == before.key[0] for record in before.records):
+            return False
+        block = now
+        if now.is_stub and now.head is not None:
+            block = self.changed.get(now.head) or self._held[now.head].row
+        return not set(before.records) <= set(block.records)
 
     def _event(self, key: Key, row: Row, write: Write, entry: Entry) -> dict[str, object]:
         event, options = self.events[key], self.options
@@ -248,20 +271,6 @@ class _Plan:
             write.boundaries.append(boundary)
             entry.boundaries.append(boundary)
         return made
-
-
-def _count(digest: _Digest, record_id: str, event: Event, position: int) -> None:
-    """Add a new row to the digest's delta, if it is a whole record of a log group with a time."""
-    source = event.source
-    if source is None or source.timestamp is None or not source.log_id:
-        return
-    part = source.parts[position] if source.parts else source.part if position == 0 else "0"
-    if part != "0":
-        return
-    at = source.timestamps[position] if source.timestamps else source.timestamp
-    total = digest[source.log_group, at // 3_600_000_000 * 3_600_000_000]
-    total[0] += 1
-    total[1] += ids.record_hash(record_id)
 
 
 def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRow], written: set[Key]) -> Outcome:

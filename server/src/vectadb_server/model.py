@@ -24,7 +24,8 @@ class Source(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where an event was logged, as on the wire, times in microseconds.
 
     ``log_ids``, ``timestamps`` and ``parts`` describe the records of a block of several, head first; they are empty for
-    a block of one.
+    a block of one. Without ``timestamps`` every record is taken to be of the head's time. ``read_at``: when the reading
+    of the log began that the event is of; 0 for the first one.
     """
 
     system: str = ""
@@ -39,6 +40,7 @@ class Source(msgspec.Struct, kw_only=True, omit_defaults=True):
     log_ids: list[str] = []
     timestamps: list[int] = []
     parts: list[str] = []
+    read_at: int = 0
 
     def stream_key(self) -> str:
         """One text that names the stream among all streams."""

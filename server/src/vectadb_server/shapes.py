@@ -38,6 +38,7 @@ class WireSource(msgspec.Struct, forbid_unknown_fields=True):
     log_ids: _Names | None = None
     timestamps: _Moments | None = None
     parts: _Names | None = None
+    read_at: _Moment | None = None
 
 
 class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,6 +74,7 @@ _EXPECTED = {
     "source": "a JSON object",
     "source.timestamp": TIME,
     "source.ingestion_time": TIME,
+    "source.read_at": TIME,
     "source.log_ids": f"an array of at most {MAX_BLOCK:,} texts",
     "source.timestamps": f"an array of at most {MAX_BLOCK:,} texts, each {TIME}",
     "source.parts": f"an array of at most {MAX_BLOCK:,} texts",

@@ -88,8 +88,14 @@ _ERROR_STATUS = frozenset({"error", "failed", "failure", "timeout"})
 #: Where a value is an object, the keys under which its text is found.
 _TEXT_KEYS = ("input", "output", "query", "question", "answer", "content", "text", "message", "result", "parts")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_MARKS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _LONG_DIGITS = re.compile(r"\d{19}")
 _MAX_NUMBER = 2**53
+#: What is beyond is a mistake, and would put a trace's start outside of time, or a sum outside of 64 bits.
+_LONGEST_MS = 366 * 86_400_000
+_MOST_TOKENS = 10**12
+#: Levels of JSON in a text that is taken apart: decoding and encoding it again recurse.
+_DEEPEST = 200
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -187,10 +193,12 @@ def response_id(event: Event) -> str | None:
 
 
 def duration(event: Event) -> int | None:
-    """How long it took, microseconds."""
+    """How long it took, microseconds; no more than a year."""
     for key in _DURATION_MS:
-        if key in event.properties and (ms := _number(event.properties[key])) is not None:
-            return round(ms * 1000)
+        if key in event.properties:
+            ms = _number(event.properties[key])
+            if ms is not None and ms <= _LONGEST_MS:
+                return round(ms * 1000)
     return None
 
 
@@ -232,8 +240,8 @@ def as_text(value: Any) -> str:
 
 
 def parsed(value: Any) -> Any:
-    """The JSON value that a text holds; whatever else it is, itself."""
-    if not isinstance(value, str):
+    """The JSON value that a text holds; whatever else it is, or nested too deeply, itself."""
+    if not isinstance(value, str) or _is_deep(value):
         return value
     try:
         result = msgspec.json.decode(value)
@@ -242,6 +250,21 @@ def parsed(value: Any) -> Any:
     except (ValueError, RecursionError, OverflowError):
         return value
     return result
+
+
+def _is_deep(text: str) -> bool:
+    """Whether a text that may be JSON nests deeper than is good for a reply. Brackets inside its texts count not."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    depth = 0
+    for found in _MARKS.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth > _DEEPEST:
+                return True
+        elif found[0] in "]}":
+            depth -= 1
+    return False
 
 
 def _bad_status(event: Event) -> str:
@@ -278,8 +301,10 @@ def _first(event: Event, keys: tuple[str, ...]) -> Any:
 
 def _count(properties: dict[str, Any], keys: tuple[str, ...]) -> int | None:
     for key in keys:
-        if key in properties and (value := _number(properties[key])) is not None:
-            return int(value)
+        if key in properties:
+            value = _number(properties[key])
+            if value is not None and value <= _MOST_TOKENS:
+                return int(value)
     return None
 
 

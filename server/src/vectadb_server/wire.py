@@ -17,8 +17,6 @@ What clients may rely on:
 
 from __future__ import annotations
 
-import re
-import uuid
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +75,6 @@ class Decoded(msgspec.Struct):
 
 _batch = msgspec.json.Decoder(WireBatch)
 _BOM = b"\xef\xbb\xbf"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 
 
 def decode_batch(body: bytes, *, idempotency_key: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> Decoded:
@@ -249,6 +246,7 @@ def _source(wire: WireSource, dirty: bool) -> tuple[Source, list[str] | None]:
         log_ids=log_ids,
         timestamps=timestamps if log_ids else [],
         parts=parts,
+        read_at=0 if wire.read_at is None else _moment(wire.read_at, ".source.read_at"),
     )
     record_ids = None
     if source.log_id:
@@ -279,6 +277,9 @@ def _block(wire: WireSource, part: str) -> tuple[list[str], list[str], list[int]
     parts = wire.parts or [head, *["0"] * (size - 1)]
     if parts[0] != head:
         raise Refused(".source.parts[0]", f"found {found(parts[0])}; expected source.part, which is {found(part)}")
+    for i, each in enumerate(parts):
+        if "." in each:
+            raise Refused(f".source.parts[{i}]", f"found {found(each)}; expected the number of a piece, without a dot")
     if size > 1 and len(set(zip(log_ids, parts, strict=True))) != size:
         raise Refused(".source.log_ids", "found one record (log id and part) twice; expected each record once")
     times = [_moment(text, f".source.timestamps[{i}]") for i, text in enumerate(wire.timestamps or [])]
@@ -296,9 +297,9 @@ def _event_id(wire: WireEvent, from_source: str | None) -> str | None:
     """The id that the client gave, normalised, or the one its source makes; they must agree where both are there."""
     if not wire.event_id or wire.event_id == from_source:
         return from_source
-    if _UUID.fullmatch(wire.event_id) is None:
+    given = ids.read_uuid(wire.event_id)
+    if given is None:
         raise Refused(".event_id", f"found {found(wire.event_id)}; expected a UUID, or nothing")
-    given = str(uuid.UUID(wire.event_id))
     if from_source is not None and given != from_source:
         raise Refused(
             ".event_id",
@@ -341,7 +342,7 @@ def encode_event(event: Event) -> dict[str, Any]:
 
 def _encode_source(source: Source) -> dict[str, Any]:
     body: dict[str, Any] = msgspec.to_builtins(source)
-    for name in ("timestamp", "ingestion_time"):
+    for name in ("timestamp", "ingestion_time", "read_at"):
         if body.get(name) is not None:
             body[name] = rfc3339(body[name])
     if source.timestamps:

@@ -117,15 +117,34 @@ class Memory:
             found = [trace for trace in found if (-trace.start, trace.trace_id) > (-after.us, after.id)]
         return found[:limit]
 
-    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
-        hours: dict[tuple[str, int], list[int]] = {}
+    async def digest(
+        self,
+        log_group: str | None,
+        since: int,
+        until: int,
+        *,
+        system: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+    ) -> list[DigestHour]:
+        asked = (log_group, system, account, region)
+        hours: dict[tuple[str, str, str, str, int], list[int]] = {}
         for event in self.held.values():
-            if event.source is not None and event.source.timestamp is not None:
-                hour = event.source.timestamp // HOUR * HOUR
-                if since <= hour < until and log_group in (None, event.source.log_group):
-                    hashes = hours.setdefault((event.source.log_group, hour), [])
-                    hashes.extend(map(record_hash, event.record_ids))
-        return [DigestHour(*key, len(hashes), sum(hashes) % 2**128) for key, hashes in sorted(hours.items())]
+            source = event.source
+            if source is not None and source.timestamp is not None:
+                hour = source.timestamp // HOUR * HOUR
+                names = (source.log_group, source.system, source.account, source.region)
+                if since <= hour < until and all(a in (None, b) for a, b in zip(asked, names, strict=True)):
+                    hours.setdefault((*names, hour), []).extend(map(record_hash, event.record_ids))
+        return [
+            DigestHour(group, hour, len(hashes), sum(hashes) % 2**128, system=a, account=b, region=c)
+            for (group, a, b, c, hour), hashes in sorted(hours.items())
+        ]
+
+    async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
+        self._may("lacking")
+        held = {record_id for event in self.held.values() for record_id in (event.event_id, *event.record_ids)}
+        return {position for position, (event_id, _) in enumerate(records) if event_id not in held}
 
     async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
         traces = await self.traces(TraceFilter(), limit=10**6)

@@ -291,10 +291,11 @@ async def test_digests_are_over_records(client: Any, unique: Any) -> None:
         for n in "1234"
     ]
     sums = [sum(map(record_hash, part)) % 2**128 for part in (ids[:2], ids[2:])]
+    of = {"system": "cloudwatch", "account": "", "region": "", "log_group": unique}
     assert found == {
         "hours": [
-            {"log_group": unique, "hour": "2026-01-31T12:00:00.000000Z", "count": 2, "digest": f"{sums[0]:032x}"},
-            {"log_group": unique, "hour": "2026-01-31T13:00:00.000000Z", "count": 2, "digest": f"{sums[1]:032x}"},
+            {**of, "hour": "2026-01-31T12:00:00.000000Z", "count": 2, "digest": f"{sums[0]:032x}"},
+            {**of, "hour": "2026-01-31T13:00:00.000000Z", "count": 2, "digest": f"{sums[1]:032x}"},
         ],
         "horizon": None,
     }

@@ -37,6 +37,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/events",
         "/api/v1/events/batch",
         "/api/v1/events/digest",
+        "/api/v1/events/missing",
         "/api/v1/events/{event_id}",
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",
@@ -56,7 +57,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
 
 
 async def test_its_examples_are_taken(client: Any, schema: Any) -> None:
-    for path in ("/api/v1/events", "/api/v1/events/batch", "/api/v1/search"):
+    for path in ("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/missing", "/api/v1/search"):
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         for example in body["examples"].values():
             validate(example["value"], _whole(body["schema"], schema))
@@ -72,6 +73,12 @@ async def test_replies_are_as_it_says(client: Any, schema: Any, unique: Any) -> 
         ("POST", "/api/v1/events", EVENT),
         ("POST", "/api/v1/events", {}),
         ("POST", "/api/v1/events/batch", {"events": [EVENT, 5]}),
+        (
+            "POST",
+            "/api/v1/events/missing",
+            {"records": [{"event_id": str(uuid.uuid4()), "timestamp": "2026-01-31T12:00:00Z"}]},
+        ),
+        ("POST", "/api/v1/events/missing", {"records": [{}]}),
         ("POST", "/api/v1/search", {"query": "x"}),
         ("GET", f"/api/v1/events/{event_id}", None),
         ("GET", f"/api/v1/events/{uuid.uuid4()}", None),

@@ -22,7 +22,12 @@ def record_id(log_id: str, part: str = "0", stream: str = "stream", group: str =
 
 
 def block(
-    *records: tuple[str, int], stream: str = "stream", group: str = "/group", part: str = "0", **fields: Any
+    *records: tuple[str, int],
+    stream: str = "stream",
+    group: str = "/group",
+    part: str = "0",
+    read_at: int = 0,
+    **fields: Any,
 ) -> Event:
     """An event of a block: ``(log_id, microseconds)`` each."""
     (head, at), several = records[0], len(records) > 1
@@ -38,6 +43,7 @@ def block(
         log_ids=[log_id for log_id, _ in records] if several else [],
         timestamps=[us for _, us in records] if several else [],
         parts=[part.partition(".")[0], *["0"] * (len(records) - 1)] if several else [],
+        read_at=read_at,
     )
     event_id = record_id(head, part, stream, group)
     others = [record_id(log_id, "0", stream, group) for log_id, _ in records[1:]]

@@ -7,13 +7,13 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectadb_server.blocks import Key, Row, Rows, Verdict
+from vectadb_server.blocks import Key, Row, Rows, Verdict, Version
 
 settings.register_profile("record", derandomize=True, max_examples=150, deadline=None)
 settings.load_profile("record")
 
 Held = dict[Key, Row]
-Extras = dict[Key, dict[Key, int]]
+Extras = dict[Key, dict[Key, Version]]
 
 
 def key(number: int) -> Key:
@@ -47,7 +47,7 @@ def after(arrivals: list[list[Row]]) -> tuple[Held, Extras]:
     extras: Extras = {}
     for batch in arrivals:
         arrive(held, extras, batch)
-    return held, {head: sizes for head, sizes in extras.items() if sizes}
+    return held, {head: versions for head, versions in extras.items() if versions}
 
 
 def check(held: Held) -> None:
@@ -133,7 +133,7 @@ def test_extras_that_a_larger_block_does_not_bring_are_removed() -> None:
     small, large = made(0, 1), made(0, 2)
     held, extras = after([[small, extra_of(small, 1), extra_of(small, 2)], [large, extra_of(large, 1)]])
     assert {row.key: row.size for row in held.values() if row.is_extra} == {extra_of(large, 1).key: 3}
-    assert extras == {large.key: {extra_of(large, 1).key: 3}}
+    assert extras == {large.key: {extra_of(large, 1).key: (0, 3)}}
 
 
 def test_what_a_crash_between_two_days_left_is_put_right_when_the_block_comes_again() -> None:

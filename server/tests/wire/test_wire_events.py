@@ -131,6 +131,15 @@ class TestBlocks:
         assert event.source.timestamps == [T0, T0 + 1_000_000, T0 + 1_000_000]
         assert event.source.timestamp == T0
 
+    def test_when_it_was_read_is_known_and_0_if_it_was_the_first_time(self):
+        assert decoded(source={**STREAM, "log_id": "a", "read_at": "2026-01-01T00:00:01Z"}).source.read_at == T0 + 10**6
+        for first in ({}, {"read_at": None}):
+            assert decoded(source={**STREAM, "log_id": "a", **first}).source.read_at == 0
+
+    def test_without_times_all_records_of_a_block_are_of_the_first_one_s(self):
+        event = decoded(source={**STREAM, "log_id": "a", "log_ids": ["a", "b"], "timestamp": NOW})
+        assert (len(event.record_ids), event.source.timestamps) == (2, [])
+
     def test_parts_are_0_but_the_heads(self):
         event = decoded(source={**STREAM, "log_id": "a", "part": "2", "log_ids": ["a", "b"]})
         assert event.record_ids == [row("a", "2"), row("b")]
@@ -172,6 +181,19 @@ class TestBlocks:
             (
                 {"log_id": "a", "log_ids": ["a", "b"], "parts": ["1", "0"]},
                 'event.source.parts[0]: found the text "1"; expected source.part, which is the text "0"',
+            ),
+            (
+                {"log_id": "a", "log_ids": ["a", "b"], "parts": ["0", "0.1"]},
+                'event.source.parts[1]: found the text "0.1"; expected the number of a piece, without a dot',
+            ),
+            (
+                {"log_id": "a", "read_at": "soon"},
+                'event.source.read_at: found the text "soon": not a time; '
+                'expected RFC 3339, e.g. "2026-01-31T12:00:00.000Z"',
+            ),
+            (
+                {"log_id": "a", "read_at": 5},
+                'event.source.read_at: found the number 5; expected RFC 3339 text, e.g. "2026-01-31T12:00:00.000Z"',
             ),
             (
                 {"log_id": "a", "log_ids": ["a"], "parts": ["1"]},

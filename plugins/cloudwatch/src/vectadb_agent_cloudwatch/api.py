@@ -18,12 +18,13 @@ import msgspec
 
 from vectadb_agent_cloudwatch.answers import take_over
 from vectadb_agent_cloudwatch.failures import ApiError, Kind, classify_answer, full_jitter, is_round
+from vectadb_agent_cloudwatch.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from vectadb_agent_cloudwatch.clock import AwsClock
-    from vectadb_agent_cloudwatch.quota import TokenBucket
+    from vectadb_agent_cloudwatch.quota import Turns
 
 log = logging.getLogger("vectadb_agent.cloudwatch")
 
@@ -57,7 +58,9 @@ class LogsApi:
         self, access: Access, clock: AwsClock, *, sleep: Callable[[float], Any] = anyio.sleep, read_timeout: float = 30
     ) -> None:
         self.clock = clock
+        self.tally = Tally()
         self.region = access.region or ""
+        self.endpoint = ""
         self._access = access
         self._sleep = sleep
         self._read_timeout = read_timeout
@@ -79,7 +82,7 @@ class LogsApi:
             await anyio.to_thread.run_sync(client.close)
 
     async def open(self) -> None:
-        """Make the client, if there is none yet; afterwards ``region`` is known.
+        """Make the client, if there is none yet; afterwards ``region`` and ``endpoint`` are known.
 
         Raises:
             ApiError: kind ``setup`` or ``credentials``.
@@ -96,8 +99,12 @@ class LogsApi:
             ApiError: what went wrong.
         """
         await self.open()
-        client = self._client
-        result: T = await self._in_thread(self._call, client, operation, parameters, convert)
+        self.tally.requests[operation] += 1
+        try:
+            result: T = await self._in_thread(self._call, self._client, operation, parameters, convert)
+        except ApiError as error:
+            self.tally.failed(error)
+            raise
         self._proven, self._renewals = True, 0
         return result
 
@@ -107,7 +114,7 @@ class LogsApi:
         parameters: Mapping[str, Any],
         convert: Callable[[dict[str, Any]], T],
         *,
-        bucket: TokenBucket,
+        turns: Turns,
         attempts: int | None = None,
     ) -> T:
         """Call until answered: throttling and passing errors are tried again, for ever or ``attempts`` times.
@@ -115,7 +122,7 @@ class LogsApi:
         Raises:
             ApiError: a kind that trying again does not help, or the last of the attempts.
         """
-        async with self.held(operation, parameters, convert, bucket=bucket, slots=None, attempts=attempts) as result:
+        async with self.held(operation, parameters, convert, turns=turns, slots=None, attempts=attempts) as result:
             return result
 
     @asynccontextmanager
@@ -125,27 +132,30 @@ class LogsApi:
         parameters: Mapping[str, Any],
         convert: Callable[[dict[str, Any]], T],
         *,
-        bucket: TokenBucket,
+        turns: Turns,
         slots: anyio.Semaphore | None,
         attempts: int | None = None,
     ) -> AsyncIterator[T]:
-        """Like :meth:`persist`, holding one of ``slots`` from each request until the block is left; not in pauses."""
+        """Like :meth:`persist`, holding one of ``slots`` from each request until the block is left; not in pauses.
+
+        The slot is had before the turn: a turn must be used when it comes.
+        """
         failures = 0
         while True:
-            await self._sleep(bucket.reserve())
-            generation = self._generation
             async with slots or nullcontext():
+                await turns.turn()
+                generation = self._generation
                 try:
                     result = await self.attempt(operation, parameters, convert)
                 except ApiError as error:
                     failed = error
                 else:
-                    bucket.succeeded()
+                    await turns.succeeded()
                     yield result
                     return
             failures += 1
             if failed.kind == "throttled":
-                bucket.throttled()
+                await turns.throttled()
             await self._recover(failed, generation, failures, attempts, parameters)
 
     async def _recover(
@@ -198,6 +208,7 @@ class LogsApi:
 
     def _make_client(self) -> Any:
         import boto3
+        import botocore
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
         from botocore.session import Session
@@ -226,12 +237,13 @@ class LogsApi:
                     read_timeout=self._read_timeout,
                     max_pool_connections=access.connections,
                     retries={"mode": "standard", "total_max_attempts": 1},  # ours go through the token bucket
-                    user_agent_extra="vectadb-agent",
+                    user_agent=f"vectadb-agent botocore/{botocore.__version__}",  # its own costs a tenth of a poll
+                    parameter_validation=False,  # AWS does it as well
                 ),
             )
         except (BotoCoreError, ValueError) as error:
             raise ApiError("credentials" if classify(error) == "credentials" else "setup", str(error)) from error
-        self.region = region
+        self.region, self.endpoint = region, client.meta.endpoint_url
         client.meta.events.register("before-parse.cloudwatch-logs", self._take_turn)
         for operation in ("FilterLogEvents", "GetLogEvents"):
             client.meta.events.register(f"before-parse.cloudwatch-logs.{operation}", take_over)

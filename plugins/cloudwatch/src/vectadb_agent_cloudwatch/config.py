@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -81,9 +82,14 @@ class CloudWatchConfig(ComponentConfig):
     """Least time that the newest records are read again, for those that become visible late."""
     settle_max: Duration = Field(default=60.0, gt=0)
     """Most time that the newest records are read again. Between the two, the delay that is seen decides."""
+    sweeps: list[Duration] = Field(default=["5m", "1h", "24h", "13.5d"], validate_default=True)
+    """Ages at which records are read again, ascending, for those that became visible later than ``settle_max`` allows
+    for: what is missing at the other end is delivered then. ``[]`` never reads again."""
+    quota_share: float = Field(default=0.8, gt=0, le=1)
+    """Part of AWS's quota of requests that is used: no ten seconds have more. The rest is for people at the console."""
     max_requests_per_second: float | None = Field(default=None, gt=0)
-    """Most read requests a second to this account and region, of all pipelines of this process together. Else 80 % of
-    AWS's quota for the region, so that people at the console are not locked out. Halved when AWS throttles."""
+    """Most read requests a second to this account and region, instead of ``quota_share`` of AWS's quota. Either is
+    shared with all pipelines and commands of the same user on this machine, and halved when AWS throttles."""
     pages_in_flight: int = Field(default=2, ge=1, le=64)
     """Most pages (1 MB or 10,000 records each) held in memory, of all groups together."""
 
@@ -91,6 +97,8 @@ class CloudWatchConfig(ComponentConfig):
     def _consistent(self) -> Self:
         if self.settle_min > self.settle_max:
             raise ValueError(f"settle_min ({self.settle_min:g}s) is more than settle_max ({self.settle_max:g}s)")
+        if any(later <= earlier for earlier, later in pairwise([0.0, *self.sweeps])):
+            raise ValueError(f"sweeps must ascend, from more than 0s: {', '.join(f'{age:g}s' for age in self.sweeps)}")
         if self.reader == "get" and self.filter_pattern is not None:
             raise ValueError("filter_pattern needs reader: filter (GetLogEvents cannot filter)")
         return self

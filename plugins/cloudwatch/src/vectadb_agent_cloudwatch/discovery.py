@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vectadb_agent_cloudwatch.api import LogsApi
-    from vectadb_agent_cloudwatch.quota import TokenBucket
+    from vectadb_agent_cloudwatch.quota import Turns
 
 _NEW_GROUP_MARGIN = 300_000
 """Milliseconds before its creation that a new group's records may be dated: a machine may ship what it kept."""
@@ -35,7 +35,7 @@ def start_of(*, now: int, lookback: int, created: int | None, alive_since: int |
 
 
 async def find_groups(
-    api: LogsApi, prefix: str | None, *, bucket: TokenBucket, limit: int = 50, attempts: int | None = None
+    api: LogsApi, prefix: str | None, *, turns: Turns, limit: int = 50, attempts: int | None = None
 ) -> list[FoundGroup]:
     """All groups whose name starts with ``prefix``; without one, the first ``limit`` groups of the account.
 
@@ -50,7 +50,7 @@ async def find_groups(
             parameters["logGroupNamePrefix"] = prefix
         if token is not None:
             parameters["nextToken"] = token
-        response = await api.persist("DescribeLogGroups", parameters, dict, bucket=bucket, attempts=attempts)
+        response = await api.persist("DescribeLogGroups", parameters, dict, turns=turns, attempts=attempts)
         found += [_described(group) for group in response.get("logGroups") or ()]
         token = response.get("nextToken")
         if prefix is None or not token or token in seen:

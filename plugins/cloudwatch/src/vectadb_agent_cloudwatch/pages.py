@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from vectadb_agent_cloudwatch.answers import LogEvent
     from vectadb_agent_cloudwatch.api import LogsApi
-    from vectadb_agent_cloudwatch.quota import TokenBucket
+    from vectadb_agent_cloudwatch.quota import Turns
     from vectadb_agent_cloudwatch.slices import Slice
 
-_STREAMS_PER_CALL = 100
+STREAMS_PER_CALL = 100
 _FULL_PAGE = 10_000
 
 
@@ -87,12 +87,12 @@ class FilterPages:
         api: LogsApi,
         group: Group,
         *,
-        bucket: TokenBucket,
+        turns: Turns,
         slots: anyio.Semaphore,
         streams: Sequence[str] = (),
         pattern: str | None = None,
     ) -> None:
-        self._api, self._group, self._bucket, self._slots = api, group, bucket, slots
+        self._api, self._group, self._turns, self._slots = api, group, turns, slots
         self._streams = tuple(dict.fromkeys(streams))
         self._pattern = pattern
 
@@ -101,7 +101,7 @@ class FilterPages:
         if not self._streams:
             return [Pass()]
         count = len(self._streams)
-        return [Pass(self._streams[i : i + _STREAMS_PER_CALL]) for i in range(0, count, _STREAMS_PER_CALL)]
+        return [Pass(self._streams[i : i + STREAMS_PER_CALL]) for i in range(0, count, STREAMS_PER_CALL)]
 
     def page(self, part: Pass, window: Slice, token: str | None) -> AbstractAsyncContextManager[Page]:
         """See :class:`Pages`."""
@@ -117,7 +117,7 @@ class FilterPages:
             parameters["filterPattern"] = self._pattern
         if token is not None:
             parameters["nextToken"] = token
-        return self._api.held("FilterLogEvents", parameters, self._convert, bucket=self._bucket, slots=self._slots)
+        return self._api.held("FilterLogEvents", parameters, self._convert, turns=self._turns, slots=self._slots)
 
     def _convert(self, response: dict[str, Any]) -> Page:
         answer = page_of(response)
@@ -142,13 +142,13 @@ class GetPages:
         api: LogsApi,
         group: Group,
         *,
-        bucket: TokenBucket,
+        turns: Turns,
         slots: anyio.Semaphore,
-        streams_bucket: TokenBucket,
+        listing: Turns,
         streams: Sequence[str] = (),
     ) -> None:
-        self._api, self._group, self._bucket, self._slots = api, group, bucket, slots
-        self._streams_bucket = streams_bucket
+        self._api, self._group, self._turns, self._slots = api, group, turns, slots
+        self._listing = listing
         self._streams = tuple(dict.fromkeys(streams))
 
     async def passes(self) -> list[Pass]:
@@ -157,9 +157,11 @@ class GetPages:
         token, seen = None, set[str]()
         while not self._streams:
             parameters = {"logGroupName": self._group.name} | ({"nextToken": token} if token else {})
-            response = await self._api.persist("DescribeLogStreams", parameters, dict, bucket=self._streams_bucket)
-            names += [stream["logStreamName"] for stream in response.get("logStreams") or ()]
-            token = response.get("nextToken")
+            async with self._api.held(
+                "DescribeLogStreams", parameters, dict, turns=self._listing, slots=self._slots
+            ) as answer:
+                names += [stream["logStreamName"] for stream in answer.get("logStreams") or ()]
+                token = answer.get("nextToken")
             if not token or token in seen:
                 break
             seen.add(token)
@@ -182,11 +184,11 @@ class GetPages:
         def convert(response: dict[str, Any]) -> Page:
             answer = page_of(response)
             records = [_record(stream, _made_id(stream, event, part), event) for event in answer.events or ()]
-            following = answer.next_forward_token
+            following = answer.next_forward_token or None
             # the token that was sent comes back: the end. An empty page with another token is not.
             return Page(records, None if following == token else following, len(records) / _FULL_PAGE)
 
-        async with self._api.held("GetLogEvents", parameters, convert, bucket=self._bucket, slots=self._slots) as page:
+        async with self._api.held("GetLogEvents", parameters, convert, turns=self._turns, slots=self._slots) as page:
             yield page
 
 

@@ -1,20 +1,25 @@
-"""Request rates: AWS's quotas are per account and region, so all sources of the process draw from one bucket."""
+"""Request rates. AWS's quotas are per account and region: all sources of the machine's user share one bucket."""
 
 from __future__ import annotations
 
+import json
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+
+from vectadb_agent_cloudwatch.pacing import LATE, Allowance, Pacing
+from vectadb_agent_cloudwatch.quotafile import QuotaFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-_SHARE = 0.8
-"""Part of the quota that is ours; the rest is for people at the console."""
-_RECOVERY = 60.0
-"""Seconds in which a rate grows from nothing to full."""
-_LEAST = 1 / 32
-"""Part of the full rate that is kept however often AWS throttles."""
+T = TypeVar("T")
+
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+"""How the names of AWS's own endpoints end, those inside a VPC included."""
 
 _PER_SECOND: dict[str, tuple[float, dict[str, float]]] = {
     "FilterLogEvents": (
@@ -46,65 +51,116 @@ _PER_SECOND: dict[str, tuple[float, dict[str, float]]] = {
 }
 
 
-def fair_rate(operation: str, region: str) -> float:
-    """Requests a second that we allow ourselves: AWS's documented quota minus the share of others."""
+def documented_quota(operation: str, region: str) -> float:
+    """Requests a second that AWS allows an account in a region; not adjustable."""
     usual, by_region = _PER_SECOND[operation]
-    return by_region.get(region, usual) * _SHARE
+    return by_region.get(region, usual)
+
+
+class Turns(Protocol):
+    """Whom to ask before a request is sent, and to tell what came of it."""
+
+    async def turn(self) -> None:
+        """Wait for a turn; the request is to be sent at once when this returns."""
+
+    async def throttled(self) -> None:
+        """AWS refused the request for its rate."""
+
+    async def succeeded(self) -> None:
+        """AWS answered."""
 
 
 class TokenBucket:
-    """Spaces requests, first come first served; slower when AWS throttles, and slowly back to the full rate.
+    """Spaces the requests of one operation, first come first served, among all who share ``known``.
 
-    A burst of a quarter second's requests is let through at once, so that any second stays within the full quota.
-    Not for several threads.
+    ``limit``: requests a second that no ten seconds exceed. Whoever shares the bucket under another limit keeps to
+    that one by itself; together they keep to the highest.
     """
 
-    def __init__(self, full_rate: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.full_rate = full_rate
-        self.rate = full_rate
+    def __init__(
+        self,
+        limit: float,
+        known: QuotaFile,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self.allowance = Allowance.within(limit)
+        self.giving_way = GivingWay(self)
+        self._known = known
         self._monotonic = monotonic
-        self._free_at = monotonic()
-        self._cut_at = -1.0
-        self._grown_at = self._free_at
+        self._sleep = sleep
 
-    def reserve(self) -> float:
-        """Take a turn, and return the seconds to wait for it. A turn taken is used up, even if not waited for."""
-        now = self._monotonic()
-        burst = max(self.rate / 4 - 1, 0) / self.rate
-        turn = max(self._free_at, now - burst)
-        self._free_at = turn + 1 / self.rate
-        return max(0.0, turn - now)
+    @property
+    def rate(self) -> float:
+        """Requests a second that are let through at present, as far as this process has seen."""
+        return self.allowance.rate * self._known.seen.share
 
-    def throttled(self) -> None:
-        """AWS refused a request: halve the rate, at most once a second, for refusals come in crowds."""
-        now = self._monotonic()
-        self._grown_at = now
-        if now - self._cut_at >= 1 or self._cut_at < 0:
-            self._cut_at = now
-            self.rate = max(self.rate / 2, self.full_rate * _LEAST)
+    @property
+    def full_rate(self) -> float:
+        """The same as long as AWS does not throttle."""
+        return self.allowance.rate
 
-    def succeeded(self) -> None:
-        """AWS answered: let the rate grow with the time that has passed without a refusal."""
-        now = self._monotonic()
-        if self.rate < self.full_rate:
-            self.rate = min(self.full_rate, self.rate + self.full_rate * (now - self._grown_at) / _RECOVERY)
-        self._grown_at = now
+    async def turn(self) -> None:
+        """Wait for a turn, in the order of asking."""
+        while True:
+            at = await self._change(self._take)
+            await self._sleep(max(0.0, at - self._monotonic()))
+            if self._monotonic() - at <= LATE:
+                return
+
+    async def turn_giving_way(self) -> None:
+        """Wait until nobody else waits and half a burst is left over; then take a turn."""
+        while pause := await self._change(self._take_what_is_left):
+            await self._sleep(pause)
+
+    async def throttled(self) -> None:
+        """Slow down."""
+        await self._change(Pacing.throttled)
+
+    async def succeeded(self) -> None:
+        """Go a little faster, where AWS had slowed us down."""
+        if self._known.seen.share < 1:
+            await self._change(Pacing.succeeded)
+
+    async def _change(self, change: Callable[[Pacing, float], T]) -> T:
+        return await self._known.change(change, self._plausible)
+
+    def _plausible(self, pacing: Pacing, now: float) -> bool:
+        return pacing.plausible(now, self.allowance)
+
+    def _take(self, pacing: Pacing, now: float) -> float:
+        return pacing.take(now, self.allowance)
+
+    def _take_what_is_left(self, pacing: Pacing, now: float) -> float:
+        pause = pacing.wait_to_give_way(now, self.allowance)
+        if not pause:
+            pacing.take(now, self.allowance)
+        return pause
 
 
-_shared: weakref.WeakValueDictionary[tuple[str, str, str], TokenBucket] = weakref.WeakValueDictionary()
+class GivingWay:
+    """A bucket as those see it who give way to all others."""
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self.turn = bucket.turn_giving_way
+        self.throttled = bucket.throttled
+        self.succeeded = bucket.succeeded
 
 
-def shared_bucket(operation: str, account: str, region: str, limit: float | None = None) -> TokenBucket:
-    """The process's bucket for this operation, account and region; lives as long as somebody holds it.
+_files: weakref.WeakValueDictionary[str, QuotaFile] = weakref.WeakValueDictionary()
 
-    ``limit`` (requests a second) replaces the default. Where two ask for different limits, the lower one holds.
+
+def shared_bucket(operation: str, account: str, region: str, endpoint: str, limit: float) -> TokenBucket:
+    """A bucket for this operation, account and region, shared with all others of this user on this machine.
+
+    ``endpoint`` tells what is not AWS from AWS, and from each other.
     """
-    key = (operation, account, region)
-    bucket = _shared.get(key)
-    rate = fair_rate(operation, region) if limit is None else limit
-    if bucket is None:
-        bucket = _shared[key] = TokenBucket(rate)
-    elif rate < bucket.full_rate:
-        bucket.full_rate = rate
-        bucket.rate = min(bucket.rate, rate)
-    return bucket
+    host = urlsplit(endpoint).hostname or ""
+    place = "aws" if host.endswith(_AWS) else endpoint
+    name = json.dumps([operation, account, region, place])
+    known = _files.get(name)
+    if known is None:
+        known = _files[name] = QuotaFile(name)
+    return TokenBucket(limit, known)

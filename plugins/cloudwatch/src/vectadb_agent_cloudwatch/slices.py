@@ -14,7 +14,7 @@ FUTURE = 2 * 3_600_000
 
 FIRST_SIZE = 60_000
 _LEAST_SIZE = 1_000
-_MOST_SIZE = 86_400_000
+MOST_SIZE = 86_400_000
 _FEW_PAGES, _IDEAL_PAGES, _MANY_PAGES = 10, 25, 50
 TOO_MANY_PAGES = 200
 """A slice of more pages is given up for a shorter one, so that progress is saved now and then."""
@@ -90,4 +90,4 @@ def shorten(size: int) -> int:
 
 
 def _within(size: float) -> int:
-    return int(min(_MOST_SIZE, max(_LEAST_SIZE, size)))
+    return int(min(MOST_SIZE, max(_LEAST_SIZE, size)))

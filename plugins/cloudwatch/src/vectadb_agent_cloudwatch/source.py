@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import anyio
 
-from vectadb_agent import Batch, Source
+from vectadb_agent import Batch, Figure, LogStream, Source
 from vectadb_agent.errors import CheckError
 from vectadb_agent_cloudwatch.api import Access, LogsApi
 from vectadb_agent_cloudwatch.clock import AwsClock
 from vectadb_agent_cloudwatch.config import CloudWatchConfig
-from vectadb_agent_cloudwatch.discovery import find_groups, start_of
+from vectadb_agent_cloudwatch.discovery import find_groups
 from vectadb_agent_cloudwatch.failures import ApiError
 from vectadb_agent_cloudwatch.pages import FilterPages, GetPages, Group, Pages
-from vectadb_agent_cloudwatch.quota import TokenBucket, shared_bucket
-from vectadb_agent_cloudwatch.reader import GroupReader, GroupUnreadable, Pace, remedy, watermark_of
-from vectadb_agent_cloudwatch.slices import FUTURE, Position
+from vectadb_agent_cloudwatch.quota import TokenBucket, Turns, documented_quota, shared_bucket
+from vectadb_agent_cloudwatch.reading import Reading
+from vectadb_agent_cloudwatch.remedies import group_error, in_words, startup_error
+from vectadb_agent_cloudwatch.reread import Rereading
+from vectadb_agent_cloudwatch.slices import FUTURE
+from vectadb_agent_cloudwatch.tally import allowed_figures, group_figures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectSendStream
-
-log = logging.getLogger("vectadb_agent.cloudwatch")
 
 _CHECKED_PER_PREFIX = 20
-_LISTING_LAG = 60_000
-"""Milliseconds that a group may exist before DescribeLogGroups lists it."""
-_NO_CREDENTIALS = (
-    "AWS credentials are missing or refused ({error}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `profile`, "
-    "or run with a role; `aws sts get-caller-identity` shows what AWS sees"
-)
-_NO_ACCOUNT = (
-    "the AWS account is unknown: {error}. Allow the IAM action logs:DescribeLogGroups (on *), or set `account` in the "
-    "source's configuration"
-)
 
 
 class CloudWatchSource(Source):
     """Reads CloudWatch log groups, each as one partition."""
 
     name = "cloudwatch"
+    seekable: ClassVar[bool] = True
     Config = CloudWatchConfig
     config: CloudWatchConfig
 
@@ -52,11 +43,15 @@ class CloudWatchSource(Source):
         super().__init__(config)
         self.clock = AwsClock()
         self.api = LogsApi(
-            Access(config.region, config.profile, config.role_arn, config.endpoint_url, config.pages_in_flight + 2),
+            Access(config.region, config.profile, config.role_arn, config.endpoint_url, config.pages_in_flight + 4),
             self.clock,
         )
         self._slots = anyio.Semaphore(config.pages_in_flight)
+        self._reread_slot = anyio.Semaphore(1)
+        self._gathering = anyio.Semaphore(1)
+        self._finding = anyio.Lock()
         self._tasks: TaskGroup | None = None
+        self._reading: Reading | None = None
         self._account = config.account or ""
         self._listed_account = ""
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
@@ -87,7 +82,7 @@ class CloudWatchSource(Source):
         try:
             account = await self.find_account(attempts=3)
         except ApiError as error:
-            raise _startup_error(error) from error
+            raise startup_error(error) from error
         lines = [f"account {account or 'unknown as long as it has no log group'}, region {self.api.region}"]
         problems: list[str] = []
         if self._listed_account not in ("", account):
@@ -98,9 +93,9 @@ class CloudWatchSource(Source):
         names = dict.fromkeys(self.config.names)
         for prefix in self.config.prefixes:
             try:
-                found = await find_groups(self.api, prefix, bucket=self.bucket("DescribeLogGroups"), attempts=3)
+                found = await find_groups(self.api, prefix, turns=self.turns("DescribeLogGroups"), attempts=3)
             except ApiError as error:
-                problems.append(f"prefix {prefix}: {_in_words(error, prefix + '*')}")
+                problems.append(f"prefix {prefix}: {in_words(error, prefix + '*')}")
                 continue
             lines.append(f"prefix {prefix}: {len(found) or 'no'} log group{'' if len(found) == 1 else 's'}")
             names |= dict.fromkeys(group.name for group in found[:_CHECKED_PER_PREFIX])
@@ -108,7 +103,7 @@ class CloudWatchSource(Source):
             try:
                 await self._try_reading(name)
             except ApiError as error:
-                problems.append(f"{name}: {_in_words(error, name)}")
+                problems.append(f"{name}: {in_words(error, name)}")
             else:
                 lines.append(f"{name}: readable")
         if problems:
@@ -126,7 +121,7 @@ class CloudWatchSource(Source):
         if self._tasks is None:
             raise RuntimeError("read() needs `async with source`")
         send, receive = anyio.create_memory_object_stream[Batch](0)
-        reading = _Reading(self, after, send, drain=drain)
+        self._reading = reading = Reading(self, after, send, drain=drain)
         self._tasks.start_soon(reading.run)
         try:
             async with receive:
@@ -137,6 +132,82 @@ class CloudWatchSource(Source):
         if reading.error is not None:
             raise reading.error
 
+    @property
+    def sweep_ages(self) -> Sequence[float]:
+        """The option ``sweeps``, in seconds."""
+        return self.config.sweeps
+
+    def now(self) -> int:
+        """AWS's now in microseconds; this machine's until AWS has answered once."""
+        return self.clock.now() * 1000
+
+    async def partitions(self) -> list[str]:
+        """Return the groups given by name, whether they exist or not, and all that have one of the prefixes.
+
+        Raises:
+            CheckError: groups cannot be listed.
+        """
+        names = dict.fromkeys(self.config.names)
+        for prefix in self.config.prefixes:
+            try:
+                await self.api.open()
+                found = await find_groups(self.api, prefix, turns=self.turns("DescribeLogGroups"))
+            except ApiError as error:
+                raise group_error(error, prefix + "*") from error
+            names |= dict.fromkeys(group.name for group in found)
+        return list(names)
+
+    async def origin(self, partition: str) -> LogStream:
+        """Return the account and region that the group is read from.
+
+        Raises:
+            CheckError: credentials, region or account are missing.
+        """
+        try:
+            account = await self.find_account()
+        except ApiError as error:
+            raise startup_error(error) from error
+        if not account:
+            raise CheckError(
+                "the AWS account is unknown as long as it has no log group in this region; set `account` in the "
+                "source's configuration, or check `region`",
+                fatal=False,
+            )
+        return Group(partition, account, self.api.region).stream("")
+
+    async def reread(self, partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        """Yield what is visible now of a stretch of a group's past: see :class:`vectadb_agent.Source`.
+
+        All rereadings together hold one page: the place in memory of the batch yielded last is free once the next is
+        asked for. So a task must not wait for one rereading while it keeps another open.
+
+        Raises:
+            CheckError: the group is missing or must not be read, or nothing can be read at all.
+        """
+        await self.origin(partition)
+        rereading = Rereading(
+            partition,
+            self.pages_of(partition, again=True),
+            max(0, -(-since // 1000)),  # the first millisecond not before since, the last one before until
+            -(-until // 1000) - 1,
+            gathering=self._gathering,
+            tally=self.api.tally,
+        )
+        try:
+            async with aclosing(rereading.batches()) as batches:
+                async for batch in batches:
+                    yield batch
+                    del batch  # or the page would be kept while the next is fetched
+        except ApiError as error:
+            raise group_error(error, partition) from error
+
+    def figures(self) -> Iterator[Figure]:
+        """Tell of requests and pages, of the rates allowed, and of each group that is read how far behind it is."""
+        yield from self.api.tally.figures()
+        yield from allowed_figures(self._buckets)
+        if self._reading is not None:
+            yield from group_figures(self._reading.readers)
+
     async def find_account(self, *, attempts: int | None = None) -> str:
         """The account's id; empty where it has no log group yet that would tell.
 
@@ -145,12 +216,16 @@ class CloudWatchSource(Source):
         Raises:
             ApiError: credentials or setup are wrong, or groups may not be listed and the account is not configured.
         """
-        if self._account and self.clock.answered:
-            return self._account
+        async with self._finding:
+            if self._account and self.clock.answered:
+                return self._account
+            return await self._ask_for_account(attempts)
+
+    async def _ask_for_account(self, attempts: int | None) -> str:
         await self.api.open()
-        bucket = self.bucket("DescribeLogGroups")
+        turns = self.turns("DescribeLogGroups")
         try:
-            found = await find_groups(self.api, None, bucket=bucket, limit=1, attempts=attempts)
+            found = await find_groups(self.api, None, turns=turns, limit=1, attempts=attempts)
         except ApiError as error:
             if error.kind in ("credentials", "setup") or not self._account:
                 raise
@@ -165,197 +240,49 @@ class CloudWatchSource(Source):
         parameters: dict[str, Any] = {"logGroupName": name}
         if self.config.reader == "get":
             await self.api.persist(
-                "DescribeLogStreams", parameters, dict, bucket=self.bucket("DescribeLogStreams"), attempts=3
+                "DescribeLogStreams", parameters, dict, turns=self.turns("DescribeLogStreams"), attempts=3
             )
             return
         parameters |= {"startTime": max(0, now - 1000), "endTime": now + FUTURE, "limit": 1}
         if self.config.filter_pattern is not None:
             parameters["filterPattern"] = self.config.filter_pattern
-        await self.api.persist("FilterLogEvents", parameters, dict, bucket=self.bucket("FilterLogEvents"), attempts=3)
+        await self.api.persist("FilterLogEvents", parameters, dict, turns=self.turns("FilterLogEvents"), attempts=3)
 
-    def pages_of(self, name: str) -> Pages:
-        """Where the pages of a group come from."""
+    def pages_of(self, name: str, *, again: bool = False) -> Pages:
+        """Where the pages of a group come from; ``again``: for a rereading, which gives way to all others."""
         group = Group(name, self._account, self.api.region)
         streams = self.config.log_stream_names
+        slots = self._reread_slot if again else self._slots
         if self.config.reader == "get":
             return GetPages(
                 self.api,
                 group,
-                bucket=self.bucket("GetLogEvents"),
-                slots=self._slots,
-                streams_bucket=self.bucket("DescribeLogStreams"),
+                turns=self.turns("GetLogEvents", again=again),
+                slots=slots,
+                listing=self.turns("DescribeLogStreams", again=again),
                 streams=streams,
             )
         return FilterPages(
             self.api,
             group,
-            bucket=self.bucket("FilterLogEvents"),
-            slots=self._slots,
+            turns=self.turns("FilterLogEvents", again=again),
+            slots=slots,
             streams=streams,
             pattern=self.config.filter_pattern,
         )
 
+    def turns(self, operation: str, *, again: bool = False) -> Turns:
+        """Whom to ask before each call of ``operation``."""
+        bucket = self.bucket(operation)
+        return bucket.giving_way if again else bucket
+
     def bucket(self, operation: str) -> TokenBucket:
-        """The bucket that all of this process's calls of ``operation`` draw from."""
-        limit = self.config.max_requests_per_second if operation in ("FilterLogEvents", "GetLogEvents") else None
-        bucket = self._buckets[operation, self._account] = shared_bucket(
-            operation, self._account, self.api.region, limit
-        )
+        """The bucket that all calls of ``operation`` draw from. The region must be known: ``api`` must be open."""
+        key = (operation, self._account)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            limit = self.config.max_requests_per_second
+            if limit is None or operation not in ("FilterLogEvents", "GetLogEvents"):
+                limit = documented_quota(operation, self.api.region) * self.config.quota_share
+            bucket = self._buckets[key] = shared_bucket(*key, self.api.region, self.api.endpoint, limit)
         return bucket
-
-
-class _Reading:
-    """One call of ``read``: the tasks of its groups, and the error that ended it, if one did."""
-
-    def __init__(
-        self,
-        source: CloudWatchSource,
-        after: Mapping[str, dict[str, Any]],
-        send: MemoryObjectSendStream[Batch],
-        *,
-        drain: bool,
-    ) -> None:
-        self.scope = anyio.CancelScope()
-        self.error: Exception | None = None
-        self._source = source
-        self._config = source.config
-        self._after = after
-        self._send = send
-        self._drain = drain
-        self._started: set[str] = set()
-        self._unreadable: list[str] = []
-        self._alive_since: int | None = None
-
-    async def run(self) -> None:
-        """Read until drained, failed or cancelled; then close the stream of batches."""
-        with self.scope:
-            async with self._send:
-                try:
-                    await self._read_all()
-                except ApiError as error:
-                    self.error = _startup_error(error)
-                except Exception as error:  # noqa: BLE001 - raised by read(), in the consumer's task
-                    self.error = error
-
-    async def _read_all(self) -> None:
-        marks = self._watermarks()
-        account = await self._account()
-        if not account:
-            return
-        self._alive_since = max(marks.values(), default=self._source.clock.now())
-        async with anyio.create_task_group() as groups:
-            for name in self._config.names:
-                self._start(groups, name, marks, created=None)
-            await self._discover(groups, marks)
-        if self.error is None and self._unreadable:
-            raise CheckError("not read to the end:\n" + "\n".join(sorted(self._unreadable)))
-
-    def _watermarks(self) -> dict[str, int]:
-        marks = {}
-        for name, checkpoint in self._after.items():
-            try:
-                marks[name] = watermark_of(checkpoint)
-            except ValueError as error:
-                raise CheckError(
-                    f"the saved checkpoint of log group {name} cannot be used: {error}. Was it written by a newer "
-                    "version of vectadb-agent-cloudwatch? Install that one, or start with an empty state directory"
-                ) from error
-        return marks
-
-    async def _account(self) -> str:
-        source, pause = self._source, self._config.poll_interval
-        while True:
-            account = await source.find_account()
-            if account or self._drain:
-                return account
-            log.warning(
-                "no log group in this account and region yet, so the account's id is unknown; looking again",
-                extra={"region": source.api.region, "pause_seconds": pause},
-            )
-            await anyio.sleep(pause)
-            pause = min(pause * 2, 300.0)
-
-    async def _discover(self, groups: TaskGroup, marks: Mapping[str, int]) -> None:
-        """Start the groups of the prefixes, and those created later."""
-        if not self._config.prefixes:
-            return
-        source = self._source
-        unmentioned = set(self._config.prefixes)
-        while True:
-            asked_at = source.clock.now()
-            complete = True
-            for prefix in self._config.prefixes:
-                try:
-                    found = await find_groups(source.api, prefix, bucket=source.bucket("DescribeLogGroups"))
-                except ApiError as error:
-                    complete = False
-                    words = _in_words(error, prefix + "*")
-                    log.warning("prefix cannot be looked up", extra={"prefix": prefix, "error": words})
-                    if self._drain:
-                        self._unreadable.append(f"prefix {prefix}: {words}")
-                    continue
-                if not found and prefix in unmentioned:
-                    log.info("no log group has this prefix yet; looking again", extra={"prefix": prefix})
-                    unmentioned.discard(prefix)
-                for group in found:
-                    self._start(groups, group.name, marks, created=group.created)
-            if self._drain:
-                return
-            if complete:
-                self._alive_since = asked_at - _LISTING_LAG
-            await anyio.sleep(self._config.rediscover)
-
-    def _start(self, groups: TaskGroup, name: str, marks: Mapping[str, int], *, created: int | None) -> None:
-        if name in self._started:
-            return
-        self._started.add(name)
-        now = self._source.clock.now()
-        if name in marks:
-            position = Position.resumed(marks[name])
-        else:
-            lookback = int(self._config.lookback * 1000)
-            position = Position.fresh(
-                start_of(now=now, lookback=lookback, created=created, alive_since=self._alive_since)
-            )
-        reader = GroupReader(
-            name,
-            position,
-            self._source.pages_of(name),
-            self._send.send,
-            pace=Pace(
-                self._config.poll_interval, int(self._config.settle_min * 1000), int(self._config.settle_max * 1000)
-            ),
-            now=self._source.clock.now,
-            sleep=anyio.sleep,
-        )
-        groups.start_soon(self._read_group, reader, name=f"cloudwatch {name}")
-
-    async def _read_group(self, reader: GroupReader) -> None:
-        try:
-            await reader.run(drain=self._drain)
-        except GroupUnreadable as error:
-            self._unreadable.append(str(error))
-        except ApiError as error:
-            self.error = _startup_error(error)
-            self.scope.cancel()
-        except Exception as error:  # noqa: BLE001 - raised by read(), in the consumer's task
-            self.error = error
-            self.scope.cancel()
-
-
-def _startup_error(error: ApiError) -> CheckError:
-    if error.kind == "credentials":
-        return CheckError(_NO_CREDENTIALS.format(error=error))
-    if error.kind == "denied":
-        return CheckError(_NO_ACCOUNT.format(error=error))
-    if error.kind == "setup":
-        return CheckError(f"CloudWatch cannot be reached as configured: {error}")
-    return CheckError(f"CloudWatch does not answer as it should: {error}", fatal=False)
-
-
-def _in_words(error: ApiError, group: str) -> str:
-    if error.kind == "credentials":
-        return _NO_CREDENTIALS.format(error=error)
-    if error.kind in ("throttled", "transient", "setup"):
-        return str(error)
-    return f"{error}; {remedy(error, group)}"

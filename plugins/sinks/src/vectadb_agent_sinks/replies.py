@@ -95,31 +95,31 @@ def batch_result(answer: Answer, events: Sequence[Event], place: str) -> Result:
     try:
         reply = _batch_reply.decode(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _not_ours(answer, place, str(error)) from error
+        raise not_ours(answer, place, str(error)) from error
     count = len(events)
     refusals = {refusal.index: refusal for refusal in reply.errors}
     if any(not 0 <= index < count for index in refusals):
-        raise _not_ours(answer, place, f"an index in 'errors' is not among the {count} events sent")
+        raise not_ours(answer, place, f"an index in 'errors' is not among the {count} events sent")
     for index, refusal in refusals.items():
         block = events[index].block
         records = len(block.records) if block else 0
         if any(not 0 <= position < records for position in refusal.unclaimed or ()):
-            raise _not_ours(answer, place, f"'unclaimed' of the event at {index} is not among its {records} records")
+            raise not_ours(answer, place, f"'unclaimed' of the event at {index} is not among its {records} records")
     if reply.statuses is None:
         _check_counts(reply, count, len(refusals), answer, place)
         statuses: Sequence[str] = ()
     else:
         statuses = reply.statuses
         if len(statuses) != count:
-            raise _not_ours(answer, place, f"{len(statuses)} statuses for {count} events")
+            raise not_ours(answer, place, f"{len(statuses)} statuses for {count} events")
         unknown = set(statuses) - _STATUSES
         if unknown:
-            raise _not_ours(answer, place, f"unknown status {min(unknown)!r}")
+            raise not_ours(answer, place, f"unknown status {min(unknown)!r}")
     for index, status in enumerate(statuses):
         if status == "failed":
             refusals.setdefault(index, Refusal(index))
         elif index in refusals:
-            raise _not_ours(answer, place, f"the event at {index} is both {status} and in 'errors'")
+            raise not_ours(answer, place, f"the event at {index} is both {status} and in 'errors'")
     return Result(
         duplicate=[events[i].event_id for i, status in enumerate(statuses) if status == "duplicate"],
         expired=[events[i].event_id for i, status in enumerate(statuses) if status == "expired"],
@@ -138,10 +138,10 @@ def _check_counts(reply: BatchReply, count: int, refused: int, answer: Answer, p
     ingested = reply.ingested if reply.ingested is not None else reply.ingested_count
     failed = reply.failed if reply.failed is not None else reply.failed_count
     if ingested is None:
-        raise _not_ours(answer, place, "it counts no ingested events")
+        raise not_ours(answer, place, "it counts no ingested events")
     total = ingested + reply.duplicates + reply.expired + (failed or 0)
     if total != count or (failed or 0) != refused:
-        raise _not_ours(answer, place, f"it accounts for {total} of {count} events, with {refused} errors")
+        raise not_ours(answer, place, f"it accounts for {total} of {count} events, with {refused} errors")
 
 
 def failure(answer: Answer, place: str) -> VectaDBAgentError:
@@ -156,7 +156,7 @@ def failure(answer: Answer, place: str) -> VectaDBAgentError:
     if status in (400, 422) and not is_page(answer):
         return PermanentError(f"{place} refused the batch ({status}): {said}")
     if status in (401, 403):
-        what = "asks for a valid API key" if status == 401 else "does not allow this API key to write events"
+        what = "asks for a valid API key" if status == 401 else "does not allow this API key to do that"
         text = f"{place} {what} ({status}: {said}). Nothing is lost meanwhile: mend the sink's 'api_key'"
     elif status == 404:
         text = f"{place} has no VectaDB event API (404: {said}). Check the sink's 'endpoint': is it a VectaDB server?"
@@ -216,7 +216,8 @@ def is_page(answer: Answer) -> bool:
     return answer.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/html"
 
 
-def _not_ours(answer: Answer, place: str, why: str) -> RetryableError:
+def not_ours(answer: Answer, place: str, why: str) -> RetryableError:
+    """The error for a reply of status 200 that VectaDB would not give, because of ``why``."""
     return RetryableError(
         f"{place} answered {answer.status}, but not as VectaDB does ({plain(why)}). Does a proxy answer in its place?"
         f" The reply starts: {said_by(answer)}",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +17,22 @@ import httpx
 import msgspec
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from vectadb_agent import Duration, Event, Result, Sink, SinkConfig
+from vectadb_agent import Duration, Event, Figure, Holding, Holdings, Result, Sink, SinkConfig
 from vectadb_agent.errors import CheckError, RetryableError
-from vectadb_agent_sinks import replies
+from vectadb_agent_sinks import holdings, replies
 from vectadb_agent_sinks.encoding import Encoded, encode_events, gzipped, takes_long
 from vectadb_agent_sinks.replies import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
+    from vectadb_agent import LogStream
+
 BATCH_PATH = "/api/v1/events/batch"
+DIGEST_PATH = "/api/v1/events/digest"
+MISSING_PATH = "/api/v1/events/missing"
 HEALTH_PATH = "/health"
 
 COMPRESS_FROM = 1024
@@ -38,6 +44,9 @@ MAX_REPLY = 16 * 2**20
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than the 5 s after which uvicorn closes it, as a request sent into
 a closing connection is lost."""
+
+OUTCOMES = ("ok", "refused", "unavailable", "unanswered")
+"""What may become of a request: 2xx; another status below 500; 429, 5xx; no whole reply."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
@@ -125,6 +134,7 @@ class VectaDBSink(Sink):
     name = "vectadb"
     Config = VectaDBConfig
     idempotent = True
+    tells = True
     config: VectaDBConfig
 
     def __init__(self, config: VectaDBConfig) -> None:
@@ -138,6 +148,9 @@ class VectaDBSink(Sink):
         # Shorter ones are no secrets, and blotting them out would make replies unreadable.
         self._secrets = [secret for secret in secrets if len(secret) >= 6]
         self._client: httpx.AsyncClient | None = None
+        self._requests = Counter(dict.fromkeys(OUTCOMES, 0))
+        self._sent_bytes = 0
+        self._seconds = 0.0
 
     async def __aenter__(self) -> Self:
         """Make the connection pool; connections are made when they are needed.
@@ -253,21 +266,74 @@ class VectaDBSink(Sink):
 
     def _encode(self, events: Sequence[Event]) -> tuple[Encoded, bytes, dict[str, str]]:
         encoded = encode_events(events)
-        body = b'{"events":[' + b",".join(encoded.lines) + self._tail
+        body, headers = self._packed(b'{"events":[' + b",".join(encoded.lines) + self._tail)
+        return encoded, body, headers
+
+    def _packed(self, body: bytes) -> tuple[bytes, dict[str, str]]:
         headers = {"content-type": "application/json"}
         if self.config.compress and len(body) >= COMPRESS_FROM:
             body = gzipped(body)
             headers["content-encoding"] = "gzip"
-        return encoded, body, headers
+        return body, headers
+
+    async def holdings(self, origin: LogStream, since: int, until: int) -> Holdings:
+        """Ask the server for the counts and digests of its hours.
+
+        Raises:
+            RetryableError: it did not tell, or is too old to.
+        """
+        hours: list[Holding] = []
+        horizon: int | None = None
+        for query in holdings.digest_queries(origin, since, until):
+            answer = await self._request("GET", f"{DIGEST_PATH}?{httpx.QueryParams(query)}")
+            some, horizon = holdings.read_digest(answer, origin, self.config.endpoint)
+            hours += some
+        return Holdings(hours, horizon)
+
+    async def missing(self, records: Sequence[tuple[str, int]]) -> set[str]:
+        """Ask the server which of the records it lacks.
+
+        Raises:
+            RetryableError: it did not tell, or is too old to.
+        """
+        if not records:
+            return set()
+        body, headers = await anyio.to_thread.run_sync(lambda: self._packed(holdings.missing_body(records)))
+        answer = await self._request("POST", MISSING_PATH, body, headers)
+        return holdings.read_missing(answer, records, self.config.endpoint)
+
+    def figures(self) -> Iterable[Figure]:
+        """How many requests were made, how they ended, how much was sent and how long they took."""
+        for outcome in OUTCOMES:
+            text = "Requests to VectaDB, by how they ended."
+            labels = (("outcome", outcome),)
+            yield Figure("sink_requests_total", text, self._requests[outcome], "counter", labels)
+        text = "Size of the request bodies sent to VectaDB, as sent (compressed)."
+        yield Figure("sink_sent_bytes_total", text, self._sent_bytes, "counter")
+        text = "Time spent waiting for replies of VectaDB, summed over all requests."
+        yield Figure("sink_request_seconds_total", text, self._seconds, "counter")
 
     async def _request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """Send one request and read the whole reply, in which secrets that the server repeated are blotted out.
+        """Send one request, and count it.
 
         Raises:
             RetryableError: there was no whole reply within ``timeout``.
         """
+        began, outcome = time.monotonic(), "unanswered"
+        try:
+            answer = await self._exchange(method, path, body, headers)
+            busy = answer.status == 429 or answer.status >= 500
+            outcome = "unavailable" if busy else "ok" if 200 <= answer.status < 300 else "refused"
+        finally:
+            self._requests[outcome] += 1
+            self._sent_bytes += len(body)
+            self._seconds += time.monotonic() - began
+        return answer
+
+    async def _exchange(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None) -> Answer:
+        """Send one request and read the whole reply, in which secrets that the server repeated are blotted out."""
         assert self._client is not None, "the sink is used outside of 'async with'"
         url, place = self.config.endpoint + path, self.config.endpoint
         try:

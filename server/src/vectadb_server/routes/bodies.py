@@ -1,4 +1,4 @@
-"""Request bodies: their encoding, their size, and how many of them may be in progress."""
+"""Request bodies: their encoding, their size, how many of them may be in progress, and lists of records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request
 
+from vectadb_server import ids
+from vectadb_server.batches import found
 from vectadb_server.routes.errors import Refusal, busy
+from vectadb_server.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _GZIP = 31  # zlib's number for gzip's framing
 _STEP = 1 << 18  # bytes decompressed at once
+_FRAMING = 1 << 16  # bytes that gzip may add to what it cannot compress
 
 
 class Admission:
@@ -95,6 +99,7 @@ async def read_json(request: Request[Any, Any, Any], settings: Settings, held: H
         raise _too_large(limit)
     inflate = _Inflate() if gzipped else None
     body = bytearray()
+    received = 0
     try:
         async with asyncio.timeout(settings.body_timeout):
             more = True
@@ -103,6 +108,9 @@ async def read_json(request: Request[Any, Any, Any], settings: Settings, held: H
                 if message["type"] == "http.disconnect":
                     raise Refusal(400, "the connection ended before the body did")
                 chunk, more = message.get("body", b""), message.get("more_body", False)
+                received += len(chunk)
+                if received > limit + _FRAMING:  # members that hold nothing could go on for ever
+                    raise _too_large(limit)
                 for piece in inflate.feed(chunk) if inflate is not None else (chunk,):
                     if held is not None:
                         held.grow(len(piece))
@@ -187,6 +195,58 @@ def check_count(body: bytes, most: int) -> None:
     else:
         if count > most:
             raise Refusal(413, f"found {count:,} events; expected at most {most:,}. Next: send them in smaller batches")
+
+
+MOST_RECORDS = 10_000
+
+
+class NamedRecord(msgspec.Struct, gc=False):
+    """A record by its id, ``given`` as the client spelt it, and its time, microseconds."""
+
+    event_id: str
+    given: str
+    at: int
+
+
+class _Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    event_id: str
+    timestamp: str
+
+
+class _Records(msgspec.Struct, forbid_unknown_fields=True):
+    records: list[_Record]
+
+
+_records = msgspec.json.Decoder(_Records)
+_RECORDS_SHAPE = 'expected {"records": [{"event_id": "…", "timestamp": "…"}, …]}'
+
+
+def read_records(body: bytes) -> list[NamedRecord]:
+    """Read a list of records that a client asks about.
+
+    Raises:
+        Refusal: 400 where the body is not JSON, 422 where it is of another shape, 413 where the records are too many.
+    """
+    try:
+        listed = _records.decode(body).records
+    except msgspec.ValidationError as error:
+        raise Refusal(422, f"{error}; {_RECORDS_SHAPE}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(400, f"not JSON: {error}; {_RECORDS_SHAPE}") from None
+    if len(listed) > MOST_RECORDS:
+        text = f"found {len(listed):,} records; expected at most {MOST_RECORDS:,}. Next: ask about them in parts"
+        raise Refusal(413, text)
+    return [_named(record, index) for index, record in enumerate(listed)]
+
+
+def _named(record: _Record, index: int) -> NamedRecord:
+    event_id = ids.read_uuid(record.event_id)
+    if event_id is None:
+        raise Refusal(422, f"records[{index}].event_id: found {found(record.event_id)}; expected a UUID")
+    try:
+        return NamedRecord(event_id, record.event_id, parse_rfc3339(record.timestamp))
+    except ValueError as error:
+        raise Refusal(422, f"records[{index}].timestamp: found {found(record.timestamp)}: {error}") from None
 
 
 def _too_large(limit: int) -> Refusal:

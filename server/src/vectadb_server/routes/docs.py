@@ -58,6 +58,9 @@ SEARCH: dict[str, Any] = {
     "filters": {"type": "tool_call", "since": "-7d"},
     "limit": 10,
 }
+RECORDS: dict[str, Any] = {
+    "records": [{"event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11", "timestamp": "2026-01-31T12:00:00.000Z"}]
+}
 EVENT_FOUND: dict[str, Any] = {
     "event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11",
     **{name: EVENT[name] for name in ("timestamp", "event_type")},
@@ -89,8 +92,18 @@ _SOURCE = Schema(
         "log_ids": Schema(
             type=OpenAPIType.ARRAY, items=Schema(type=_TEXT), description="Of a block: its records, log_id first."
         ),
-        "timestamps": Schema(type=OpenAPIType.ARRAY, items=_TIME, description="Of a block: its records' times."),
+        "timestamps": Schema(
+            type=OpenAPIType.ARRAY,
+            items=_TIME,
+            description="Of a block: its records' times, parallel to log_ids; omitted: that of the first.",
+        ),
         "parts": Schema(type=OpenAPIType.ARRAY, items=Schema(type=_TEXT), description="Of a block: pieces of records."),
+        "read_at": Schema(
+            type=_TEXT,
+            format=OpenAPIFormat.DATE_TIME,
+            description="When the log was read again and this seen: it replaces what an earlier reading, or the first "
+            "one (omitted), made of the same records. Blocks that replace one together belong in one batch.",
+        ),
     },
 )
 _EVENT = Schema(
@@ -128,6 +141,23 @@ _BATCH = Schema(
         ),
     },
 )
+_RECORDS = Schema(
+    type=_OBJECT,
+    required=["records"],
+    additional_properties=False,
+    properties={
+        "records": Schema(
+            type=OpenAPIType.ARRAY,
+            max_items=10_000,
+            items=Schema(
+                type=_OBJECT,
+                required=["event_id", "timestamp"],
+                additional_properties=False,
+                properties={"event_id": Schema(type=_TEXT, format=OpenAPIFormat.UUID), "timestamp": _TIME},
+            ),
+        )
+    },
+)
 _FILTERS: dict[str, Reference | Schema] = {
     name: Schema(type=_TEXT)
     for name in ("trace", "session", "agent", "type", "log_group", "log_stream", "since", "until")
@@ -161,6 +191,7 @@ def _takes(schema: Schema, example: Mapping[str, Any]) -> type[Operation]:
 
 TakesEvent = _takes(_EVENT, EVENT)
 TakesBatch = _takes(_BATCH, BATCH)
+TakesRecords = _takes(_RECORDS, RECORDS)
 TakesSearch = _takes(_SEARCH, SEARCH)
 
 _WHEN = {

@@ -1,17 +1,25 @@
-"""``GET /api/v1/events``, one event, and the digests that prove that all arrived."""
+"""``GET /api/v1/events``, one event, and what proves that all arrived: digests, and the ids that are missing."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from litestar import Response, get
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, SkipValidation
+from litestar.params import PathParameter, QueryParameter, SkipValidation
 
 from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
+from vectadb_server.routes.bodies import read_json, read_records
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.routes.replies import DigestReply, EventPage, EventReply, HourReply, event_reply
+from vectadb_server.routes.replies import (
+    DigestReply,
+    EventPage,
+    EventReply,
+    HourReply,
+    MissingReply,
+    event_reply,
+)
 from vectadb_server.services import Services
 from vectadb_server.stores.base import EventFilter
 from vectadb_server.times import rfc3339
@@ -20,6 +28,10 @@ _TAGS = ["events"]
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 _MOST_DAYS = 366
+
+_System = Annotated[str | None, QueryParameter(name="system", description="Log system, e.g. `cloudwatch`.")]
+_Account = Annotated[str | None, QueryParameter(name="account", description="Account of the log group.")]
+_Region = Annotated[str | None, QueryParameter(name="region", description="Region of the log group.")]
 
 
 @get(
@@ -84,12 +96,16 @@ async def read_event(
 )
 async def read_digest(
     services: NamedDependency[SkipValidation[Services]],
+    system: _System = None,
+    account: _Account = None,
+    region: _Region = None,
     log_group: q.LogGroup = None,
     since: q.Since = None,
     until: q.Until = None,
 ) -> Response[DigestReply]:
     """Count the records of each log group and hour of `source.timestamp`, to compare with those of the log itself.
 
+    Groups of one name in two systems, accounts or regions are counted apart.
     `digest` is the sum, modulo 2^128, of the first 128 bits of the SHA-256 of each record's id. Hours are whole: those
     that begin from `since` on and before `until` (the last day by default).
     """
@@ -97,14 +113,55 @@ async def read_digest(
     start, end = q.span_of_time(since, until, now, back=_DAY)
     if end - start > _MOST_DAYS * _DAY:
         raise Refusal(400, f"since and until are more than {_MOST_DAYS} days apart", code="invalid_query")
-    hours = await services.record.digest(log_group or None, start, end)
-    horizon = services.horizon()
-    return Response(
-        DigestReply(
-            [HourReply(hour.log_group, rfc3339(hour.hour), hour.count, f"{hour.digest:032x}") for hour in hours],
-            rfc3339(horizon) if horizon else None,
-        )
+    found = await services.record.digest(
+        log_group or None, start, end, system=system or None, account=account or None, region=region or None
     )
+    hours = [
+        HourReply(
+            system=hour.system,
+            account=hour.account,
+            region=hour.region,
+            log_group=hour.log_group,
+            hour=rfc3339(hour.hour),
+            count=hour.count,
+            digest=f"{hour.digest:032x}",
+        )
+        for hour in found
+    ]
+    return Response(DigestReply(hours, _horizon(services)))
 
 
-HANDLERS: list[Any] = [list_events, read_event, read_digest]
+@post(
+    "/api/v1/events/missing",
+    status_code=200,
+    operation_class=docs.TakesRecords,
+    tags=_TAGS,
+    responses=docs.replies(
+        MissingReply,
+        "The ids of those that are missing, in the order asked",
+        {"missing": [docs.RECORDS["records"][0]["event_id"]], "horizon": "2025-11-02T12:00:00.000000Z"},
+        errors=(400, 408, 413, 415, 422),
+    ),
+)
+async def find_missing(
+    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
+) -> Response[MissingReply]:
+    """Say which of up to 10,000 records are not held, each named by its id and the record's time.
+
+    A record is held as an event, or inside the block of another. `timestamp` is the record's (`source.timestamp`), not
+    the application's. Records older than the horizon are not missing: they would not be taken.
+    """
+    records = read_records(await read_json(request, services.settings))
+    horizon = services.horizon()
+    wanted = [record for record in records if record.at >= horizon]
+    lacking = await services.record.lacking([(record.event_id, record.at) for record in wanted])
+    missing = [record.given for position, record in enumerate(wanted) if position in lacking]
+    return Response(MissingReply(list(dict.fromkeys(missing)), _horizon(services)))
+
+
+def _horizon(services: Services) -> str | None:
+    horizon = services.horizon()
+    return rfc3339(horizon) if horizon else None
+
+
+HANDLERS: list[Any] = [list_events, read_event, read_digest, find_missing]

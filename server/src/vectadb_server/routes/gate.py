@@ -86,9 +86,17 @@ def _refusal(method: str, headers: dict[bytes, str], *, loopback: bool) -> str |
     host, origin = headers.get(b"host"), headers.get(b"origin")
     if loopback and host is not None and not _is_here(host):
         return f"the Host header is {host!r}; this server answers to 127.0.0.1 and localhost only"
-    if method not in _SAFE and origin is not None and urlsplit(origin).netloc.lower() != (host or "").lower():
+    if method not in _SAFE and origin is not None and _place(origin) != (host or "").lower():
         return f"a page of {origin!r} may not send this here: its Origin is not this server"
     return None
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an ``Origin`` header; ``None`` where it is no URL."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_here(host: str) -> bool:

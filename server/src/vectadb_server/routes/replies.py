@@ -75,6 +75,7 @@ class SourceReply(msgspec.Struct, omit_defaults=True):
     log_ids: list[str] = []
     timestamps: list[str] = []
     parts: list[str] = []
+    read_at: str | None = None
 
 
 class EventReply(msgspec.Struct):
@@ -206,8 +207,11 @@ class StatsReply(msgspec.Struct):
 
 
 class HourReply(msgspec.Struct):
-    """The records of a log group in one hour; ``digest``: 32 hexadecimal digits."""
+    """The records of a log group, of one account and region, in one hour; ``digest``: 32 hexadecimal digits."""
 
+    system: str
+    account: str
+    region: str
     log_group: str
     hour: str
     count: int
@@ -218,6 +222,13 @@ class DigestReply(msgspec.Struct):
     """Counts and digests of records. What is older than ``horizon`` is not kept; ``null``: everything is."""
 
     hours: list[HourReply]
+    horizon: str | None
+
+
+class MissingReply(msgspec.Struct):
+    """The ids of ``missing`` are not held, and would be taken; what is older than ``horizon`` would not."""
+
+    missing: list[str]
     horizon: str | None
 
 

@@ -129,7 +129,7 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class DigestHour(msgspec.Struct):
-    """The records of one log group whose time is in one hour.
+    """The records of one log group, of one system, account and region, whose time is in one hour.
 
     ``hour``: its start, microseconds. ``digest``: the sum, modulo 2**128, of :func:`~vectadb_server.ids.record_hash`.
     """
@@ -138,6 +138,9 @@ class DigestHour(msgspec.Struct):
     hour: int
     count: int
     digest: int
+    system: str = ""
+    account: str = ""
+    region: str = ""
 
 
 class StatsBucket(msgspec.Struct):
@@ -192,10 +195,26 @@ class RecordReader(Protocol):
         """Return the summaries, newest start first, ties by id; the next page is after ``Cursor(start, trace_id)``."""
         ...
 
-    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
-        """Return counts and digests of whole hours, by group and hour; ``None`` for all groups.
+    async def digest(
+        self,
+        log_group: str | None,
+        since: int,
+        until: int,
+        *,
+        system: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+    ) -> list[DigestHour]:
+        """Return counts and digests of whole hours, by group, system, account, region and hour; ``None`` for any.
 
         ``since`` and ``until`` are record times, microseconds; hours that begin in ``[since, until)`` are returned.
+        """
+        ...
+
+    async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
+        """Return the positions of those records, each given by its id and time (microseconds), that have no row.
+
+        A record has one as an event or inside the block of another.
         """
         ...
 

@@ -18,15 +18,20 @@ import msgspec
 from vectadb_server import words
 from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter, SearchUnavailable
 from vectadb_server.stores.framing import (
+    Begin,
     Call,
     Count,
+    Days,
     Delete,
     DropDays,
+    Finish,
     Frames,
     Hello,
+    Listing,
     Refusal,
     Reply,
     Search,
+    Survey,
     Upsert,
     decode_answer,
     frame,
@@ -80,8 +85,11 @@ class EdgeSearch:
     Calls under way when it dies raise :class:`SearchUnavailable`; what was answered before is kept. For one event loop.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, min_free: int = 0) -> None:
+        """Take the index in ``data_dir``; nothing is written that leaves less than ``min_free`` bytes on its disk."""
+        self._data_dir = data_dir
         self._folder = data_dir / _FOLDER
+        self._min_free = min_free
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._hello: Hello | None = None
@@ -161,6 +169,51 @@ class EdgeSearch:
     async def count(self) -> int:
         """See :meth:`SearchIndex.count`."""
         return (await self._call(Count(next(self._numbers)))).documents
+
+    async def days(self) -> list[str]:
+        """Return the days that have a shard, ascending."""
+        return (await self._call(Days(next(self._numbers)))).days
+
+    async def begin(self, day: str) -> bool:
+        """Make a day anew, or go on: what is written goes to the old shard, which answers, and to the new one.
+
+        Returns whether the new one is empty, so that all of the day must be written again.
+        """
+        return (await self._call(Begin(next(self._numbers), day))).fresh
+
+    async def finish(self, day: str) -> None:
+        """Let a day's new shard answer, and remove the old one; done twice it changes nothing."""
+        await self._call(Finish(next(self._numbers), day))
+
+    async def survey(self, day: str) -> list[tuple[int, int]]:
+        """Return the number of the day's documents and the sum of their marks for each bucket, modulo 2**128.
+
+        See :func:`~vectadb_server.stores.framing.bucket_of` and :func:`~vectadb_server.stores.framing.mark_of`.
+        """
+        found = (await self._call(Survey(next(self._numbers), day))).buckets
+        return [(count, int(total, 16)) for count, total in found]
+
+    async def listing(self, day: str, bucket: int) -> dict[str, int]:
+        """Return the mark of each document of a bucket, by event id."""
+        found = (await self._call(Listing(next(self._numbers), day, bucket))).marks
+        return {event_id: int(mark, 16) for event_id, mark in found.items()}
+
+    async def renew(self) -> None:
+        """Where the process refuses the index on disk, erase it and start with an empty one; else do nothing.
+
+        Raises:
+            SearchUnavailable: the process does not come up.
+        """
+        try:
+            await self.start()
+        except IndexRefused as error:
+            _log.warning("the search index is erased, to be made anew: %s", error)
+            if self._process is not None:
+                await _ended(self._process)
+            await asyncio.to_thread(erase, self._data_dir)
+            self._refusal = None
+            self._decided.clear()
+            await self.start()
 
     def health(self) -> Health:
         """Say how the process is, without asking it: the counts are those of its last answer."""
@@ -253,7 +306,7 @@ class EdgeSearch:
         with theirs:  # closed here once the process has it: else its death would not end the stream
             reader, writer = await asyncio.open_connection(sock=ours)
             try:
-                self._process = process = _spawn(theirs, self._folder)
+                self._process = process = _spawn(theirs, self._folder, self._min_free)
             except OSError as error:
                 _log.error("the search process cannot be started: %s", error)
                 writer.close()
@@ -323,8 +376,9 @@ class _Room:
                 self._changed.notify_all()
 
 
-def _spawn(sock: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "vectadb_server.stores.edge_process", str(sock.fileno()), str(folder)]
+def _spawn(sock: socket.socket, folder: Path, least: int) -> subprocess.Popen[bytes]:
+    module = "vectadb_server.stores.edge_process"
+    command = [sys.executable, "-m", module, str(sock.fileno()), str(folder), str(least)]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, pass_fds=[sock.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )

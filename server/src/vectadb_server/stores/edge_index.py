@@ -12,13 +12,15 @@ import msgspec
 
 from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter
 from vectadb_server.stores.edge_shards import IndexUnusable, Shard, Words, point_id, save
+from vectadb_server.stores.framing import BUCKETS, bucket_of
 from vectadb_server.words import sparse_query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
     from vectadb_server.embedding import Embedder
+    from vectadb_server.stores.space import Space
 
 FORMAT = 1  # of the directory; raised when older indexes cannot be read any more
 
@@ -31,6 +33,7 @@ _SETTLED = 5.0  # seconds without writes after which a shard is flushed, and swe
 _UNFLUSHED = 20_000  # updates after which it is flushed even under load: the log to replay after a crash stays short
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_NEW = "building-"  # before the day, in the name of a shard that is not whole yet
 
 
 class Meta(msgspec.Struct):
@@ -43,24 +46,37 @@ class Meta(msgspec.Struct):
 
 
 class Index:
-    """All shards. ``documents`` counts what is in them. Not for several threads."""
+    """All shards. ``documents`` counts what is in them. Not for several threads.
 
-    def __init__(self, folder: Path, embedder: Embedder) -> None:
-        """Open the index in ``folder``, or make an empty one.
+    A day that is made anew has a second shard in ``building``, which is written beside the one that answers searches.
+    """
+
+    def __init__(self, folder: Path, embedder: Embedder, space: Space | None = None) -> None:
+        """Open the index in ``folder``, or make an empty one; it is written while ``space`` has room for it.
 
         Raises:
             IndexUnusable: the index was made with another embedder or by another version, or is damaged.
         """
-        self._folder, self._embedder = folder, embedder
+        self._folder, self._embedder, self._space = folder, embedder, space
         folder.mkdir(parents=True, exist_ok=True)
         self.generation = self._check()
         for left in folder.glob("dropped-*"):
             shutil.rmtree(left)
         self.shards = {path.name: self._shard(path.name) for path in folder.iterdir() if _DAY.fullmatch(path.name)}
+        self.building = {
+            path.name.removeprefix(_NEW): self._shard(path.name)
+            for path in folder.glob(f"{_NEW}*")
+            if _DAY.fullmatch(path.name.removeprefix(_NEW))
+        }
         self.documents = sum(shard.documents for shard in self.shards.values())
 
     def upsert(self, documents: Sequence[Document]) -> None:
-        """Index documents, replacing those of the same id. They survive the process once this returns."""
+        """Index documents, replacing those of the same id. They survive the process once this returns.
+
+        Raises:
+            StoreFull: there is too little room on the disk.
+        """
+        self._check_space()
         days: dict[str, dict[str, Document]] = {}
         for document in documents:
             days.setdefault(document.day, {})[point_id(document.event_id)] = document
@@ -69,16 +85,77 @@ class Index:
                 self.shards[day] = self._shard(day)
             shard = self.shards[day]
             before = shard.documents
-            shard.upsert(named, self._embedder.embed([document.text for document in named.values()]))
+            vectors = self._embedder.embed([document.text for document in named.values()])
+            shard.upsert(named, vectors)
             self.documents += shard.documents - before
+            if day in self.building:
+                self.building[day].upsert(named, vectors)
 
     def delete(self, day: str, event_ids: Sequence[str]) -> None:
-        """Remove documents of one day; unknown ones are ignored."""
+        """Remove documents of one day; unknown ones are ignored.
+
+        Raises:
+            StoreFull: there is too little room on the disk.
+        """
+        self._check_space()
+        points = [point_id(event_id) for event_id in event_ids]
         shard = self.shards.get(day)
         if shard is not None:
             before = shard.documents
-            shard.delete([point_id(event_id) for event_id in event_ids])
+            shard.delete(points)
             self.documents += shard.documents - before
+        if day in self.building:
+            self.building[day].delete(points)
+
+    def begin(self, day: str) -> bool:
+        """Make a day anew beside what is there of it, or go on with that; return whether nothing of it is made yet.
+
+        What is there answers searches until :meth:`finish`; if it cannot be opened, it is removed.
+        """
+        try:
+            if day in self.shards:
+                self.shards[day].open()
+        except IndexUnusable:
+            self.shards.pop(day).remove()
+        if day in self.building:
+            return False
+        self._check_space()
+        self.building[day] = self._shard(_NEW + day)
+        self.building[day].open()
+        return True
+
+    def finish(self, day: str) -> None:
+        """Put the day that was made anew in its place; again, and of one that was not, it does nothing."""
+        new = self.building.pop(day, None)
+        if new is None:
+            return
+        new.close()
+        if day in self.shards:
+            self.drop(day)
+        self._folder.joinpath(_NEW + day).rename(self._folder / day)
+        self.shards[day] = self._shard(day)
+        self.documents += self.shards[day].documents
+
+    def survey(self, day: str) -> Generator[None, None, list[tuple[int, int]]]:
+        """Return how many documents each bucket of the day has, and the sum of their marks; in many steps."""
+        buckets = [[0, 0] for _ in range(BUCKETS)]
+        if day in self.shards:
+            for found in self.shards[day].marks():
+                for event_id, mark in found:
+                    bucket = buckets[bucket_of(event_id)]
+                    bucket[0] += 1
+                    bucket[1] += mark
+                yield
+        return [(count, total % 2**128) for count, total in buckets]
+
+    def listing(self, day: str, bucket: int) -> Generator[None, None, dict[str, int]]:
+        """Return the mark of each document in a bucket of the day, by event id; in many steps."""
+        listed: dict[str, int] = {}
+        if day in self.shards:
+            for found in self.shards[day].marks():
+                listed.update((event_id, mark) for event_id, mark in found if bucket_of(event_id) == bucket)
+                yield
+        return listed
 
     def drop(self, day: str) -> None:
         """Remove a whole day."""
@@ -113,8 +190,11 @@ class Index:
 
     def maintain(self, *, quiet: bool) -> bool:
         """Do one piece of housekeeping, if one is due; ``quiet``: nobody waits. Returns whether something was done."""
+        if self._space is not None and self._space.free() < self._space.least:
+            return False  # The engine writes through memory maps: on a full disk that kills the process.
         now = time.monotonic()
-        opened = sorted((shard for shard in self.shards.values() if shard.is_open), key=lambda shard: shard.used)
+        shards = [*self.shards.values(), *self.building.values()]
+        opened = sorted((shard for shard in shards if shard.is_open), key=lambda shard: shard.used)
         for shard in opened:
             settled = quiet and now - shard.wrote > _SETTLED
             if shard.unflushed >= _UNFLUSHED or (settled and shard.unflushed):
@@ -132,9 +212,15 @@ class Index:
         return False
 
     def close(self) -> None:
-        """Flush and close every shard."""
-        for shard in self.shards.values():
+        """Flush and close every shard; on a full disk leave that to the next start, which reads the engine's log."""
+        if self._space is not None and self._space.free() < self._space.least:
+            return
+        for shard in (*self.shards.values(), *self.building.values()):
             shard.close()
+
+    def _check_space(self) -> None:
+        if self._space is not None:
+            self._space.check()
 
     def _shard(self, day: str) -> Shard:
         return Shard(self._folder / day, self._embedder.size)
@@ -146,7 +232,7 @@ class Index:
             found = msgspec.json.decode(path.read_bytes(), type=Meta)
         except FileNotFoundError:
             for left in self._folder.iterdir():  # of an index that was being erased
-                if _DAY.fullmatch(left.name):
+                if _DAY.fullmatch(left.name.removeprefix(_NEW)):
                     shutil.rmtree(left)
             save(path, ours)
             return ours.generation

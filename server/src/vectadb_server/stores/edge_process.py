@@ -1,8 +1,9 @@
 """The search process: it alone holds the engine and the embedder, so that their long calls stop nobody else.
 
-Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process <socket> <folder>``; it
-ends when the other end of the socket closes. One thread: all waiting searches first, then one slice of writing. Writes
-are done in the order they came. Nothing goes to stdout; stderr gets one JSON object a line.
+Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process <socket> <folder> <least>``
+with the bytes to leave free on the disk; it ends when the other end of the socket closes. One thread: all waiting
+searches first, then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout;
+stderr gets one JSON object a line.
 """
 
 from __future__ import annotations
@@ -20,43 +21,54 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vectadb_server.embedding import EmbeddingUnavailable, WordLlama
 from vectadb_server.stores.edge_index import Index
 from vectadb_server.stores.edge_shards import IndexUnusable
 from vectadb_server.stores.framing import (
     Answer,
+    Begin,
     Count,
+    Days,
     Delete,
     DropDays,
+    Finish,
     Frames,
     Hello,
+    Listing,
     Refusal,
     Reply,
     Search,
+    Survey,
     Upsert,
     decode_call,
     frame,
 )
+from vectadb_server.stores.space import Space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from types import TracebackType
 
     from vectadb_server.stores.base import Document
+
+    Steps = Generator[None, None, Reply]
 
 _SLICE, _SLICE_CHARS = 32, 65_536  # documents and characters written between two looks at the socket: about 7 ms
 _DELETED = 500  # documents deleted between two looks
 _LOCKED = 10.0  # seconds to wait for a predecessor that still flushes
 _TICK = 1.0  # seconds between two rounds of housekeeping while nobody asks
 
-Write = Upsert | Delete | DropDays
+Quick = Search | Count | Days
+Slow = Upsert | Delete | DropDays | Begin | Finish | Survey | Listing
 
 
 def serve(sock: socket.socket, index: Index) -> None:
     """Answer calls until the other end closes."""
     frames = Frames()
-    reads: deque[Search | Count] = deque()
-    writes: deque[tuple[Write, Iterator[None]]] = deque()
+    reads: deque[Quick] = deque()
+    writes: deque[tuple[Slow, Steps]] = deque()
     due = False
     while True:
         # Whatever is left to do, the socket is looked at first: a search waits for one slice at most.
@@ -67,7 +79,7 @@ def serve(sock: socket.socket, index: Index) -> None:
                 return
             for message in frames.feed(data):
                 call = decode_call(message)
-                if isinstance(call, Search | Count):
+                if isinstance(call, Search | Count | Days):
                     reads.append(call)
                 else:
                     writes.append((call, _steps(index, call)))
@@ -81,26 +93,49 @@ def serve(sock: socket.socket, index: Index) -> None:
         due = _maintain(index, quiet=not (ready or writes))
 
 
-def _read(index: Index, call: Search | Count) -> Reply:
+def _read(index: Index, call: Quick) -> Reply:
     try:
-        hits = index.search(call.query, call.mode, call.where, call.limit) if isinstance(call, Search) else []
+        reply = _reply(index, call)
+        if isinstance(call, Search):
+            reply.hits = index.search(call.query, call.mode, call.where, call.limit)
+        elif isinstance(call, Days):
+            reply.days = sorted(index.shards)
     except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
         return _failed(index, call.call, error)
-    return Reply(call.call, index.documents, len(index.shards), hits)
+    return reply
 
 
-def _step(index: Index, call: Write, steps: Iterator[None]) -> Reply | None:
-    """Go on with a write; the reply once it is done or has failed."""
+def _step(index: Index, call: Slow, steps: Steps) -> Reply | None:
+    """Go on with a call; the reply once it is done or has failed."""
     try:
         next(steps)
-    except StopIteration:
-        return Reply(call.call, index.documents, len(index.shards))
+    except StopIteration as end:
+        reply: Reply = end.value
+        return reply
     except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
         return _failed(index, call.call, error)
     return None
 
 
-def _steps(index: Index, call: Write) -> Iterator[None]:
+def _steps(index: Index, call: Slow) -> Steps:
+    """Do what takes long, or must be done in order, a few milliseconds at a time."""
+    if isinstance(call, Begin):
+        fresh = index.begin(call.day)
+        return msgspec.structs.replace(_reply(index, call), fresh=fresh)
+    if isinstance(call, Survey):
+        found = yield from index.survey(call.day)
+        return msgspec.structs.replace(_reply(index, call), buckets=[(count, f"{total:x}") for count, total in found])
+    if isinstance(call, Listing):
+        listed = yield from index.listing(call.day, call.bucket)
+        return msgspec.structs.replace(_reply(index, call), marks={id_: f"{mark:x}" for id_, mark in listed.items()})
+    if isinstance(call, Finish):
+        index.finish(call.day)
+        return _reply(index, call)
+    yield from _written(index, call)
+    return _reply(index, call)
+
+
+def _written(index: Index, call: Upsert | Delete | DropDays) -> Iterator[None]:
     if isinstance(call, Upsert):
         for documents in _slices(call.documents):
             index.upsert(documents)
@@ -118,6 +153,10 @@ def _steps(index: Index, call: Write) -> Iterator[None]:
             index.drop(day)
             log("info", "dropped a day of the search index", day=day)
             yield
+
+
+def _reply(index: Index, call: Quick | Slow) -> Reply:
+    return Reply(call.call, index.documents, len(index.shards))
 
 
 def _slices(documents: list[Document]) -> Iterator[list[Document]]:
@@ -185,14 +224,17 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def main(descriptor: int, folder: Path) -> int:
-    """Serve the index in ``folder`` over the socket ``descriptor``. Returns the exit code."""
+def main(descriptor: int, folder: Path, least: int) -> int:
+    """Serve the index in ``folder`` over the socket ``descriptor``, leaving ``least`` bytes free on the disk.
+
+    Returns the exit code.
+    """
     sys.excepthook = _log_crash
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
     with socket.socket(fileno=descriptor) as sock:
         try:
             with _locked(folder):
-                index = Index(folder, WordLlama())
+                index = Index(folder, WordLlama(), Space(folder, least))
                 try:
                     _send(sock, Hello(index.generation, index.documents, len(index.shards)))
                     serve(sock, index)
@@ -207,4 +249,4 @@ def main(descriptor: int, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -2,25 +2,42 @@
 
 What the SDK leaves to its caller is done here: every statement's status is looked at (the SDK looks at the first),
 parse errors are raised (it returns them), and a query that was begun ends even if its task is cancelled, since the
-engine cannot be closed in the middle of one.
+engine cannot be closed in the middle of one. What its engine does after a write that failed, and after a torn log, is
+mended here: see :class:`Connection` and :func:`connect`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import cbor2
 from surrealdb import AsyncSurreal, RecordID
 from surrealdb_embedded import AsyncEmbeddedDB
 
 from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.space import MARGIN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from uuid import UUID
 
-__all__ = ["Conflict", "Connection", "connect", "key_of", "record"]
+    from vectadb_server.stores.space import Space
+
+__all__ = ["CannotOpen", "Conflict", "Connection", "connect", "key_of", "log_size", "record"]
+
+_log = logging.getLogger(__name__)
+
+_EMBEDDED = "surrealkv://"
+_READS = ("SELECT ", "RETURN ")
+_LOCKED = 10.0  # seconds that the engine may take to let go of a directory that it has closed
+
+
+class CannotOpen(StoreUnavailable):
+    """A database cannot be opened; the text says why."""
 
 
 class Conflict(Exception):
@@ -49,11 +66,19 @@ class _Embedded:
     for the types that our rows are made of.
     """
 
-    def __init__(self, url: str) -> None:
-        self._db = AsyncEmbeddedDB(url)
+    def __init__(self, db: Any) -> None:
+        self._db = db
 
-    async def connect(self) -> None:
-        await self._db.connect()
+    @classmethod
+    async def opened(cls, url: str) -> Self:
+        # Its constructor reads the whole log back: seconds, for which nobody else would be served.
+        made = cls(await asyncio.to_thread(AsyncEmbeddedDB, url))
+        try:
+            await made._db.connect()
+        except BaseException:
+            await made.close()
+            raise
+        return made
 
     async def use(self, namespace: str, database: str) -> None:
         await self._call("use", [namespace, database])
@@ -92,24 +117,64 @@ def _decode(decoder: cbor2.CBORDecoder, tag: cbor2.CBORTag) -> Any:
 
 
 class Connection:
-    """An open database. Up to three tasks may use it at once."""
+    """An open database. Up to three tasks may use it at once.
 
-    def __init__(self, db: Any) -> None:
+    A write that fails for another reason than its rows may leave half a commit in the engine's log. What is committed
+    behind that is answered and readable, and gone after the next crash. So nothing more is written then until the
+    database was closed, which empties its log, and opened again: the next write does that, once there is room for it.
+    """
+
+    def __init__(
+        self, db: Any, *, space: Space | None = None, reopened: Callable[[Any], Awaitable[Any]] | None = None
+    ) -> None:
+        """Take an open database; ``reopened(db)`` closes it and returns it opened again."""
         self._db = db
+        self._space = space
+        self._reopened = reopened
         self._running: set[asyncio.Task[Any]] = set()
+        self._hurt: str | None = None
+        self._mending: asyncio.Task[None] | None = None
 
     async def run(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Any]:
         """Run the statements; return the result of each, ``BEGIN`` and ``COMMIT`` included.
 
         Raises:
             Conflict: the transaction met another one, a row that exists already, or ``THROW``.
+            StoreFull: there is too little room on the disk to write; nothing was.
             StoreUnavailable: the engine failed in another way.
             RuntimeError: the query is malformed, which is a mistake in this package.
         """
-        task = asyncio.ensure_future(self._db.query_raw(sql, dict(values or {})))
+        writes = not sql.startswith(_READS)
+        if writes and self._space is not None:
+            self._space.check()
+        while self._mending is not None or self._db is None or (writes and self._hurt is not None):
+            await self._mended()
+        task = asyncio.ensure_future(self._results(self._db, sql, dict(values or {})))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        reply = await asyncio.shield(task)
+        try:
+            results = await asyncio.shield(task)
+        except StoreUnavailable as error:
+            if writes and self._reopened is not None and self._hurt is None:
+                self._hurt = str(error)
+            raise
+        if writes and self._hurt is not None:
+            raise StoreUnavailable(self._hurt)  # It may stand behind the half commit of another.
+        return results
+
+    async def one(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
+        """As :meth:`run`, for a single statement: return its result."""
+        return (await self.run(sql, values))[0]
+
+    async def close(self) -> None:
+        """Wait for what is under way, then close."""
+        while self._running or self._mending is not None:
+            await asyncio.wait([*self._running, *([self._mending] if self._mending is not None else [])])
+        if self._db is not None:
+            await self._db.close()
+
+    async def _results(self, db: Any, sql: str, values: dict[str, Any]) -> list[Any]:
+        reply = await db.query_raw(sql, values)
         if "error" in reply:
             if reply["error"].get("kind") == "Validation":
                 raise RuntimeError(f"the record store does not understand a query: {reply['error']}")
@@ -120,30 +185,110 @@ class Connection:
             raise _failure(failed)
         return [item["result"] for item in results]
 
-    async def one(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
-        """As :meth:`run`, for a single statement: return its result."""
-        return (await self.run(sql, values))[0]
+    async def _mended(self) -> None:
+        """Close and open again, once for all who wait.
 
-    async def close(self) -> None:
-        """Wait for what is under way, then close."""
-        while self._running:
-            await asyncio.wait(self._running)
-        await self._db.close()
+        Raises:
+            StoreUnavailable: not possible now; reading goes on if it was not closed.
+        """
+        if self._mending is None:
+            self._mending = asyncio.create_task(self._mend(), name="opening a database again")
+        await asyncio.shield(self._mending)
+
+    async def _mend(self) -> None:
+        assert self._reopened is not None
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+            self._db = await self._reopened(self._db)
+            self._hurt = None
+        except CannotOpen:
+            self._db = None
+            raise
+        finally:
+            self._mending = None
 
 
-async def connect(url: str, namespace: str, database: str) -> Connection:
-    """Open ``url``: ``surrealkv://<directory>`` in this process, or ``ws://…`` on a server.
+async def connect(url: str, namespace: str, database: str, space: Space | None = None) -> Connection:
+    """Open ``url``: ``surrealkv://<directory>``, made if absent, in this process; or ``ws://…`` on a server.
+
+    Args:
+        url: where it is.
+        namespace: of the database.
+        database: its name.
+        space: of the directory's disk: writes are refused where there is too little. ``None``: nobody looks.
 
     Raises:
         StoreUnavailable: it cannot be opened.
     """
-    db: Any = _Embedded(url) if url.startswith("surrealkv://") else AsyncSurreal(url)
-    try:
-        await db.connect()
-        await db.use(namespace, database)
-    except Exception as error:
-        raise StoreUnavailable(f"cannot open {url}: {error}") from error
-    return Connection(db)
+    if not url.startswith(_EMBEDDED):
+        db: Any = AsyncSurreal(url)
+        try:
+            await db.connect()
+            await db.use(namespace, database)
+        except Exception as error:
+            raise CannotOpen(f"cannot open {url}: {error}") from error
+        return Connection(db)
+    folder = Path(url.removeprefix(_EMBEDDED))
+
+    async def reopened(db: Any) -> Any:
+        if db is not None:
+            if space is not None:
+                space.check(log_size(folder))
+            await db.close()
+        return await _opened(folder, namespace, database, space)
+
+    return Connection(await _opened(folder, namespace, database, space), space=space, reopened=reopened)
+
+
+def log_size(folder: Path) -> int:
+    """Return the bytes that closing the database in ``folder`` may write: its log, put in order."""
+    return sum(size for size, _ in _logs(folder).values())
+
+
+async def _opened(folder: Path, namespace: str, database: str, space: Space | None) -> Any:
+    before = _logs(folder)
+    if space is not None:
+        # The log may have to be written anew; and half an opening would keep the lock until the process ends.
+        space.check(sum(size for size, _ in before.values()), least=MARGIN)
+    db = await _unlocked(folder, namespace, database)
+    after = _logs(folder)
+    if any(name in after and after[name][1] != inode for name, (_, inode) in before.items()):
+        # The end of the log was torn, and the engine has written the log anew, but goes on in the file that it
+        # replaced, which has no name any more: what is committed now would be gone after a crash.
+        _log.info("%s: its log was mended after a crash", folder)
+        await db.close()
+        db = await _unlocked(folder, namespace, database)
+    return db
+
+
+async def _unlocked(folder: Path, namespace: str, database: str) -> Any:
+    """Open it, once the engine has let go of it: it does so some time after its close has returned."""
+    pause, end = 0.005, asyncio.get_running_loop().time() + _LOCKED
+    while True:
+        db = None
+        try:
+            db = await _Embedded.opened(f"{_EMBEDDED}{folder}")
+            await db.use(namespace, database)
+        except Exception as error:
+            if db is not None:
+                await db.close()
+            if "already locked" not in str(error) or asyncio.get_running_loop().time() > end:
+                raise CannotOpen(f"cannot open {folder}: {error}") from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.2)
+        else:
+            return db
+
+
+def _logs(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and inode of each file of the engine's log, by name."""
+    found: dict[str, tuple[int, int]] = {}
+    for path in folder.joinpath("wal").glob("*.wal"):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            found[path.name] = status.st_size, status.st_ino
+    return found
 
 
 def _failure(failed: list[dict[str, Any]]) -> Exception:

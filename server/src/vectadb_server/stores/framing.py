@@ -7,6 +7,9 @@ ends.
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+
 import msgspec
 
 from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter
@@ -14,7 +17,20 @@ from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter
 #: Longest frame in bytes; a longer one is a broken peer.
 MOST = 64 * 2**20
 
+#: Into how many buckets a day's documents fall, so that what differs is found without listing them all.
+BUCKETS = 256
+
 _LENGTH = 4
+
+
+def bucket_of(event_id: str) -> int:
+    """Return the bucket that a document is in."""
+    return zlib.crc32(event_id.encode()) % BUCKETS
+
+
+def mark_of(event_id: str, us: int, trace: str | None) -> int:
+    """Return 128 bits that tell one document from another, and from itself with another time or trace."""
+    return int.from_bytes(hashlib.sha256(f"{event_id} {us} {trace or ''}".encode()).digest()[:16], "big")
 
 
 class Search(msgspec.Struct, tag=True):
@@ -54,6 +70,41 @@ class DropDays(msgspec.Struct, tag=True):
     before: str
 
 
+class Days(msgspec.Struct, tag=True):
+    """Asks for the days that have documents."""
+
+    call: int
+
+
+class Begin(msgspec.Struct, tag=True):
+    """Begins to make a day anew, or goes on: from now on its writes go to the old shard and to the new one."""
+
+    call: int
+    day: str
+
+
+class Finish(msgspec.Struct, tag=True):
+    """Puts a day's new shard in the place of the old one, if there is a new one."""
+
+    call: int
+    day: str
+
+
+class Survey(msgspec.Struct, tag=True):
+    """Asks for the number and the sum of the marks of a day's documents, for each bucket."""
+
+    call: int
+    day: str
+
+
+class Listing(msgspec.Struct, tag=True):
+    """Asks for the documents of one bucket of a day."""
+
+    call: int
+    day: str
+    bucket: int
+
+
 class Hello(msgspec.Struct, tag=True):
     """The process is ready. ``generation`` changes when the index was made anew, and is empty."""
 
@@ -69,16 +120,25 @@ class Refusal(msgspec.Struct, tag=True):
 
 
 class Reply(msgspec.Struct, tag=True):
-    """Answers a call. ``error`` says why it was not done; the counts are those of this moment."""
+    """Answers a call. ``error`` says why it was not done; the counts are those of this moment.
+
+    ``fresh``: answers :class:`Begin`: the new shard is empty. ``days``: answers :class:`Days`. ``buckets``: answers
+    :class:`Survey`, see :func:`bucket_of`; ``marks``: answers :class:`Listing`: the mark of each document by event id;
+    both as hexadecimal text, since MessagePack ends at 64 bits.
+    """
 
     call: int
     documents: int
     shards: int
     hits: list[Hit] = []
     error: str | None = None
+    fresh: bool = False
+    days: list[str] = []
+    buckets: list[tuple[int, str]] = []
+    marks: dict[str, str] = {}
 
 
-Call = Search | Count | Upsert | Delete | DropDays
+Call = Search | Count | Upsert | Delete | DropDays | Days | Begin | Finish | Survey | Listing
 Answer = Hello | Refusal | Reply
 
 _encoder = msgspec.msgpack.Encoder()

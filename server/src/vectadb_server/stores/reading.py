@@ -6,14 +6,15 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from vectadb_server.stores import rows
+from vectadb_server.stores import digests, rows
 from vectadb_server.stores.base import DigestHour, RecordReader, StatsBucket
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+    from vectadb_server.blocks import Key
     from vectadb_server.model import Event, Trace
     from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
     from vectadb_server.stores.segments import Segments
@@ -170,25 +171,58 @@ class Reading(RecordReader):
             del page[limit:]
         return page
 
-    async def digest(self, log_group: str | None, since: int, until: int) -> list[DigestHour]:
+    async def digest(
+        self,
+        log_group: str | None,
+        since: int,
+        until: int,
+        *,
+        system: str | None = None,
+        account: str | None = None,
+        region: str | None = None,
+    ) -> list[DigestHour]:
         """See :class:`RecordReader`."""
-        totals: dict[tuple[str, int], DigestHour] = {}
+        totals = digests.Totals()
         for day in self._segments.days():
+            start = rows.start_of(day)
+            if start >= until or start + rows.DAY <= since:
+                continue
             async with self._segments.use(day) as db:
-                if log_group is None:
-                    found = await db.one("SELECT id, n, sum FROM digest")
-                else:
-                    found = await db.one(
-                        "SELECT id, n, sum FROM digest:[$group, $since]..[$group, $until]",
-                        {"group": log_group, "since": since, "until": until},
-                    )
-            for row in found:
-                group, hour, _ = key_of(row["id"])
-                if since <= hour < until:
-                    total = totals.setdefault((group, hour), DigestHour(group, hour, 0, 0))
-                    total.count += row["n"]
-                    total.digest = (total.digest + int(row["sum"], 16)) % 2**128
-        return [totals[key] for key in sorted(totals)]
+                found = await digests.read(db, log_group)
+            for _, where, count, total in found:
+                origin = zip((system, account, region), (where.system, where.account, where.region), strict=True)
+                if since <= where.hour < until and all(asked in (None, has) for asked, has in origin):
+                    totals.add(where, count, total)
+        return [
+            DigestHour(where.log_group, where.hour, count, total, where.system, where.account, where.region)
+            for where, count, total in totals.items()
+        ]
+
+    async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
+        """See :class:`RecordReader`."""
+        lacking = await self._lacking(dict(enumerate((rows.day_of(at), event_id) for event_id, at in records)))
+        if not lacking:
+            return set()
+        # An id that a client made up may have come with another time before.
+        homes = [record("home", UUID(event_id)) for event_id in {records[position][0] for position in lacking}]
+        days: dict[str, str] = {}
+        async with self._segments.use(META) as meta:
+            for i in range(0, len(homes), _CHUNK):
+                found = await meta.one("SELECT id, day FROM $ids", {"ids": homes[i : i + _CHUNK]})
+                days |= {str(key_of(row["id"])): row["day"] for row in found}
+        elsewhere = {position: (days[key[1]], key[1]) for position, key in lacking.items() if key[1] in days}
+        return set(lacking) - set(elsewhere) | set(await self._lacking(elsewhere))
+
+    async def _lacking(self, asked: Mapping[int, Key]) -> dict[int, Key]:
+        by_day: dict[str, list[str]] = defaultdict(list)
+        for day, event_id in asked.values():
+            by_day[day].append(event_id)
+        held = {
+            (day, str(key_of(reference)))
+            for day, event_ids in by_day.items()
+            async for reference in self._rows(day, event_ids, "VALUE id")
+        }
+        return {position: key for position, key in asked.items() if key not in held}
 
     async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
         """See :class:`RecordReader`."""

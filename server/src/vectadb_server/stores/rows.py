@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from vectadb_server.attribution import Boundary
-from vectadb_server.blocks import Key, Row
+from vectadb_server.blocks import Key, Row, Version
 from vectadb_server.model import Basis, Event, Source, Trace
 from vectadb_server.stores.engine import key_of, record
 
@@ -63,6 +63,11 @@ def day_of(us: int) -> str:
     return f"{datetime.fromtimestamp(us // 1_000_000, UTC):%Y-%m-%d}"
 
 
+def start_of(day: str) -> int:
+    """Undo :func:`day_of`: the day's first microsecond."""
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
 def packed(key: Key) -> str:
     """One text of a key: the day's ten characters, then the id."""
     return key[0] + key[1]
@@ -108,6 +113,8 @@ def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str
         made["records"] = [packed(key) for key in row.records]
     if row.head is not None:
         made["head"] = packed(row.head)
+    if row.read_at:
+        made["reading"] = row.read_at
     if not search:
         made["searchable"] = False
     if not relate:
@@ -119,6 +126,24 @@ def stub_row(row: Row) -> dict[str, Any]:
     """Return the row of a record that is inside a block of another."""
     assert row.head is not None
     return {"id": UUID(row.key[1]), "size": 0, "head": packed(row.head)}
+
+
+def extras_row(head: str, versions: Mapping[str, Version]) -> dict[str, Any]:
+    """Return the row that names a head's extras; of the first reading they have only a size."""
+    made: dict[str, Any] = {
+        "id": record("extra", UUID(head)),
+        "sizes": {event_id: size for event_id, (_, size) in versions.items()},
+    }
+    readings = {event_id: read_at for event_id, (read_at, _) in versions.items() if read_at}
+    if readings:
+        made["readings"] = readings
+    return made
+
+
+def extras(found: Mapping[str, Any], day: str) -> dict[Key, Version]:
+    """Undo :func:`extras_row`."""
+    readings = found.get("readings") or {}
+    return {(day, event_id): (readings.get(event_id, 0), size) for event_id, size in found["sizes"].items()}
 
 
 def stored_event(found: Mapping[str, Any], day: str) -> StoredEvent:
@@ -161,11 +186,12 @@ def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
     else:
         keys = () if head else (key,)
     mark = found.get("mark")
-    row = Row(key=key, records=keys, head=unpacked(head) if head else None, size=size)
+    read_at = found.get("reading") or 0
+    row = Row(key=key, records=keys, head=unpacked(head) if head else None, size=size, read_at=read_at)
     return HeldRow(row, found.get("trace"), None if mark is None else tuple(mark))
 
 
-HELD = "id, size, head, records, trace, mark"
+HELD = "id, size, head, records, trace, mark, reading"
 _WHOLE = (
     *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
     *("size", "head", "records", "searchable", "relatable"),

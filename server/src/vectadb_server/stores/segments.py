@@ -15,7 +15,8 @@ import shutil
 from typing import IO, TYPE_CHECKING
 
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.engine import Connection, connect
+from vectadb_server.stores.engine import Connection, connect, log_size
+from vectadb_server.stores.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 META = "meta"
+#: Bytes left free on the disk, unless the settings say otherwise.
+MIN_FREE = 256 * 2**20
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -53,9 +56,12 @@ DEFINE TABLE IF NOT EXISTS trace_days SCHEMALESS;
 class Segments:
     """The open databases. At most ``limit`` days stay open while nobody uses them."""
 
-    def __init__(self, root: Path, *, limit: int = 8) -> None:
+    def __init__(self, root: Path, *, limit: int = 8, space: Space | None = None) -> None:
         self._root = root
         self._limit = limit
+        self._space = space or Space(root, MIN_FREE)
+        # Days are dropped to make room, which is noted in `meta`: so that is written for longer than the others.
+        self._meta_space = Space(root, self._space.least // 4)
         self._lock_file: IO[str] | None = None
         self._open: dict[str, Connection] = {}  # least recently used first
         self._users: dict[str, int] = {}
@@ -122,8 +128,15 @@ class Segments:
         self._unlock()
 
     async def _connect(self, name: str) -> Connection:
-        connection = await connect(f"surrealkv://{self._root / name}", "vectadb", "record")
-        await connection.run(_META_SCHEMA if name == META else _DAY_SCHEMA)
+        known = (self._root / name).exists()
+        space = self._meta_space if name == META else self._space
+        connection = await connect(f"surrealkv://{self._root / name}", "vectadb", "record", space)
+        try:
+            if not known or space.free() >= space.least:  # On a full disk what there is can still be read.
+                await connection.run(_META_SCHEMA if name == META else _DAY_SCHEMA)
+        except BaseException:
+            await connection.close()
+            raise
         if name != META:
             self._days.add(name)
         return connection
@@ -133,6 +146,9 @@ class Segments:
             if len(self._open) <= self._limit + 1:
                 return
             async with self._turns[name]:
+                # A close that meets a full disk would leave the day locked: rather more memory than that.
+                if self._space.free() < self._space.least + log_size(self._root / name):
+                    return
                 if name != META and name not in self._users and name in self._open:
                     await self._open.pop(name).close()
 

@@ -10,24 +10,28 @@ from uuid import UUID
 import msgspec
 
 from vectadb_server import ids
+from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
-from vectadb_server.stores import rows
+from vectadb_server.stores import digests, rows, segments
+from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.reading import Reading
 from vectadb_server.stores.segments import META, Segments
-from vectadb_server.stores.writes import digest_row, entry, statements
+from vectadb_server.stores.writes import entry, statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from vectadb_server.attribution import Need
-    from vectadb_server.blocks import Key
+    from vectadb_server.blocks import Key, Version
+    from vectadb_server.model import Event
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.writes import Entry, Write
 
 
 _encode = msgspec.json.Encoder().encode
+_PAGE = 1_000
 
 
 class SurrealStore(Reading):
@@ -46,11 +50,44 @@ class SurrealStore(Reading):
         Raises:
             StoreUnavailable: another server has it, a newer version wrote it, or it cannot be written.
         """
-        segments = Segments(data_dir / "record", limit=open_days)
-        await segments.start()
-        store = cls(segments)
-        store.dirty.update(segments.days())
+        opened = Segments(data_dir / "record", limit=open_days)
+        await opened.start()
+        store = cls(opened)
+        store.dirty.update(opened.days())
+        try:
+            await store._upgrade()
+        except BaseException:
+            await opened.stop()
+            raise
         return store
+
+    async def _upgrade(self) -> None:
+        """Make of an older version's rows what they would be now. A crash in between repeats it."""
+        async with self._segments.use(META) as meta:
+            [version] = await meta.one("SELECT VALUE version FROM schema:digest") or [1]
+        if version >= digests.VERSION:
+            return
+        totals: dict[str, digests.Totals] = {day: digests.Totals() for day in self._segments.days()}
+        page: list[Event] = []
+        while totals:
+            last = Cursor(page[-1].timestamp, page[-1].event_id) if page else None
+            page = await self.events(EventFilter(), limit=_PAGE, after=last)
+            for event in page:
+                for position, (day, record_id) in enumerate(arriving(event, {}).records):
+                    if day in totals:
+                        totals[day].count(record_id, event, position)
+            if len(page) < _PAGE:
+                break
+        for day, total in totals.items():
+            async with self._segments.use(day) as db:
+                await digests.rewrite(db, total)
+        async with self._segments.use(META) as meta:
+            # From now on a program that knows only the older one must not open it.
+            await meta.run(
+                "UPSERT schema:record SET version = $record RETURN NONE; "
+                "UPSERT schema:digest SET version = $digest RETURN NONE",
+                {"record": segments.SCHEMA_VERSION, "digest": digests.VERSION},
+            )
 
     async def close(self) -> None:
         """Wait for what is under way, close every database and give the directory back."""
@@ -103,17 +140,16 @@ class SurrealStore(Reading):
                 found[held.row.key] = held
         return found
 
-    async def extras(self, heads: Iterable[Key]) -> dict[Key, dict[Key, int]]:
-        """Return, for each head that has some, its extras and their sizes."""
-        found: dict[Key, dict[Key, int]] = {}
+    async def extras(self, heads: Iterable[Key]) -> dict[Key, dict[Key, Version]]:
+        """Return, for each head that has some, its extras and their versions."""
+        found: dict[Key, dict[Key, Version]] = {}
         for day, event_ids in _by_day(heads).items():
             if day not in self._segments:
                 continue
             refs = [record("extra", UUID(event_id)) for event_id in event_ids]
             async with self._segments.use(day) as db:
-                for row in await db.one("SELECT id, sizes FROM $ids", {"ids": refs}):
-                    sizes = {(day, event_id): size for event_id, size in row["sizes"].items()}
-                    found[day, str(key_of(row["id"]))] = sizes
+                for row in await db.one("SELECT id, sizes, readings FROM $ids", {"ids": refs}):
+                    found[day, str(key_of(row["id"]))] = rows.extras(row, day)
         return found
 
     async def boundaries(self, needs: Sequence[Need]) -> list[Boundary]:
@@ -257,12 +293,18 @@ class SurrealStore(Reading):
         values: dict[str, Any] = {"refs": list(refs)}
         if moved:
             values["moved"] = [
-                {"id": rows.event_ref(new.key[1]), "trace": new.event.trace, "basis": new.event.basis, "old": old}
+                {
+                    "id": rows.event_ref(new.key[1]),
+                    "trace": new.event.trace,
+                    "basis": new.event.basis,
+                    "old": old,
+                    "reading": 0 if new.event.source is None else new.event.source.read_at,
+                }
                 for new, old in moved
             ]
             sql.append(
                 "FOR $m IN $moved { UPDATE $m.id SET trace = $m.trace, basis = $m.basis "
-                "WHERE size > 0 AND trace = $m.old RETURN NONE }"
+                "WHERE size > 0 AND trace = $m.old AND (reading ?? 0) = $m.reading RETURN NONE }"
             )
         if traces:
             values["stale"] = [{"id": trace, "version": ids.uuid7()} for trace in traces]
@@ -320,18 +362,7 @@ class SurrealStore(Reading):
     async def compact(self, day: str, *, at_least: int = 200) -> None:
         """Add up the digest's deltas where there are many; readers see no difference."""
         async with self._segments.use(day) as db:
-            found = await db.one("SELECT id, n, sum FROM digest")
-            groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-            for row in found:
-                group, hour, _ = key_of(row["id"])
-                groups[group, hour].append(row)
-            for (group, hour), deltas in groups.items():
-                if len(deltas) >= at_least:
-                    total = digest_row(group, hour, sum(d["n"] for d in deltas), sum(int(d["sum"], 16) for d in deltas))
-                    await db.run(
-                        "BEGIN; DELETE $refs RETURN NONE; INSERT INTO digest $rows RETURN NONE; COMMIT;",
-                        {"refs": [d["id"] for d in deltas], "rows": [total]},
-                    )
+            await digests.compact(db, at_least)
 
 
 def _edge(trace: str, cause: str, effect: str, kind: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from vectadb_server import ids
 from vectadb_server.attribution import Boundary
+from vectadb_server.blocks import Version
 from vectadb_server.stores import rows
 from vectadb_server.stores.engine import record
 from vectadb_server.stores.rows import HeldRow
@@ -35,7 +36,7 @@ class Write(msgspec.Struct):
     change: list[dict[str, Any]] = []
     remove: list[str] = []
     unchanged: list[HeldRow] = []
-    extras: dict[str, dict[str, int]] = {}
+    extras: dict[str, dict[str, Version]] = {}
     boundaries: list[Boundary] = []
     boundaries_gone: list[Boundary] = []
     digest: list[dict[str, Any]] = []
@@ -54,11 +55,6 @@ def entry(body: str) -> Entry:
     return _decode(body)
 
 
-def digest_row(group: str, hour: int, count: int, total: int) -> dict[str, Any]:
-    """Return a delta of the digest; the hour's digest is the sum of its deltas."""
-    return {"id": [group, hour, UUID(ids.uuid7())], "n": count, "sum": f"{total % 2**128:032x}"}
-
-
 def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
     """Return the statements of the transaction, and their parameters."""
     sql: list[str] = []
@@ -71,12 +67,18 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
 
     if write.unchanged:
         sql.append(
-            "LET $now = (SELECT VALUE [id, size, head ?? '', trace ?? ''] FROM $read); "
+            "LET $now = (SELECT VALUE [id, size, head ?? '', trace ?? '', reading ?? 0] FROM $read); "
             "IF $now != $seen { THROW 'changed' }"
         )
         values["read"] = [rows.event_ref(held.row.key[1]) for held in write.unchanged]
         values["seen"] = [
-            [rows.event_ref(row.key[1]), row.size, rows.packed(row.head) if row.head else "", held.trace or ""]
+            [
+                rows.event_ref(row.key[1]),
+                row.size,
+                rows.packed(row.head) if row.head else "",
+                held.trace or "",
+                row.read_at,
+            ]
             for held in write.unchanged
             for row in (held.row,)
         ]
@@ -84,7 +86,7 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
     changes = [{**row, "id": record("event", row["id"])} for row in write.change]
     add("FOR $c IN $change { UPSERT $c.id REPLACE $c RETURN NONE }", "change", changes)
     add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
-    extras = [{"id": record("extra", UUID(head)), "sizes": sizes} for head, sizes in write.extras.items()]
+    extras = [rows.extras_row(head, versions) for head, versions in write.extras.items()]
     add("FOR $e IN $extras { UPSERT $e.id REPLACE $e RETURN NONE }", "extras", extras)
     add(
         "DELETE $unmark RETURN NONE",
