@@ -19,8 +19,11 @@ LAYERS = [
     {"hookspecs"},
     {"host"},
     {"config"},
-    {"join", "state", "parsing", "delivery", "pipeline", "logs"},
-    {"runner", "reports", "sample", "cli"},
+    {"join", "parsing", "delivery", "logs", "statelock", "stateschema", "salvage", "statefile", "quarantine", "state"},
+    {"lanes", "pipeline"},
+    {"comparing", "replay"},
+    {"beside", "sweeps", "audit", "backfill", "endpoint", "vitals"},
+    {"runner", "reports", "sample", "progress", "status", "cli", "cli_past", "cli_quarantine"},
 ]
 #: Heavy libraries, each imported in one module of its own.
 ENGINES = {

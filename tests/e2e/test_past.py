@@ -72,16 +72,16 @@ def test_a_backfill_reads_what_was_before_and_a_reparse_repairs_what_a_parser_ma
     config = stage.config("/g", lookback="1m", parsers="[]")
     stage.drain(config)
     before = stage.records()
-    code, printed = command(stage, "backfill", "--config", str(config), "--since", "3h")
+    code, _ = command(stage, "backfill", "--config", str(config), "--since", "3h")
     assert code == 0, stage.log("agent")
     assert before < 60 == stage.records()
     assert {event["event_type"] for event in stage.events()} == {"log"}
     corrected = r"[{type: regex, rules: [{pattern: 'tool=(?P<tool>\w+) took', event_type: tool_call}]}]"
     config = stage.config("/g", lookback="1m", parsers=corrected)
-    code, printed = command(stage, "backfill", "--config", str(config), "--since", "3h")
+    code, _ = command(stage, "backfill", "--config", str(config), "--since", "3h")
     assert code == 0, stage.log("agent")
     assert {event["event_type"] for event in stage.events()} == {"log"}, "all was there: nothing was shipped anew"
-    code, printed = command(stage, "backfill", "--config", str(config), "--since", "3h", "--reparse")
+    code, _ = command(stage, "backfill", "--config", str(config), "--since", "3h", "--reparse")
     assert code == 0, stage.log("agent")
     stage.wait_until_indexed()
     assert {event["event_type"] for event in stage.events()} == {"tool_call"}

@@ -48,7 +48,7 @@ TRIES = 3
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is asked for. Times in microseconds. ``read_at``: when it was first asked for; it wins over older readings."""
+    """What is asked for. Times in microseconds. ``read_at``: when it was first asked for; it wins over older ones."""
 
     asked: str
     since: int

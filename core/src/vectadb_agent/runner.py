@@ -55,7 +55,9 @@ def run(configuration: Configuration, *, drain: bool = False) -> int:
         CheckError: a source cannot work at all.
     """
     _keep_memory_together()
-    with State(configuration.agent.state_dir) as state:
+    agent = configuration.agent
+    keep, most = agent.quarantine_keep, agent.quarantine_max
+    with State(agent.state_dir, quarantine_keep=keep, quarantine_max=most) as state:
         return anyio.run(_run, configuration, state, drain)
 
 

@@ -86,7 +86,9 @@ def difference(sent: dict[str, Any], got: dict[str, Any]) -> list[str]:
         held = got["source"] or {}
         for name in SOURCE:
             given = source.get(name)
-            if not same("0" if name == "part" and given is None else given or "", held.get(name, "0" if name == "part" else "")):
+            if not same(
+                "0" if name == "part" and given is None else given or "", held.get(name, "0" if name == "part" else "")
+            ):
                 wrong.append(f"source.{name}: sent {given!r}, read {held.get(name)!r}")
         if len(source.get("log_ids") or []) > 1 and not same(source["log_ids"], held.get("log_ids")):
             wrong.append("source.log_ids differ")
@@ -192,7 +194,9 @@ class Server:
                 assert event_id in found, (mode, where)
         assert self.get("/api/v1/stats", since="-2m", bucket="60s")["total"]["types"][f"type-{mark}"] == 1
         assert self.get("/api/v1/stats")["total"]["events"] > 0
-        assert [hour["count"] for hour in self.get("/api/v1/events/digest", log_group=name, since="-2h")["hours"]] == [1]
+        assert [hour["count"] for hour in self.get("/api/v1/events/digest", log_group=name, since="-2h")["hours"]] == [
+            1
+        ]
         assert self.get("/api/v1/events/digest", since="-360d")["hours"]
         metrics = self.ask("GET", "/metrics").text
         assert "\nvectadb_" in metrics

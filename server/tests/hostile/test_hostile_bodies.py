@@ -37,12 +37,36 @@ def test_a_body_with_any_byte_changed(server: Server) -> None:
 
 
 def test_other_shapes(server: Server) -> None:
-    shapes: list[Any] = [None, 1, "x", [], {}, [[]], {"events": None}, {"events": {}}, {"events": "x"}, {"event": []}, {"events": [], "options": []}]
+    shapes: list[Any] = [
+        None,
+        1,
+        "x",
+        [],
+        {},
+        [[]],
+        {"events": None},
+        {"events": {}},
+        {"events": "x"},
+        {"event": []},
+        {"events": [], "options": []},
+    ]
     for shape in shapes:
         assert server.ask("POST", BATCH, content=json.dumps(shape)).status_code == 422, shape
-    for body in (b"", b" ", b"\0", b"\xff\xfe[\0]\0", b"\xef\xbb\xbf", b"{" * 200_000, b"[" * 200_000, b'{"events":[' * 10_000, b'{"events":[],"x":' + b"[" * 100_000):
+    for body in (
+        b"",
+        b" ",
+        b"\0",
+        b"\xff\xfe[\0]\0",
+        b"\xef\xbb\xbf",
+        b"{" * 200_000,
+        b"[" * 200_000,
+        b'{"events":[' * 10_000,
+        b'{"events":[],"x":' + b"[" * 100_000,
+    ):
         assert server.ask("POST", BATCH, content=body).status_code in (400, 422), body[:20]
-    for body in (json.dumps({"events": [json.loads(event())]}).encode(encoding) for encoding in ("utf-16", "utf-32", "utf-16-le")):
+    for body in (
+        json.dumps({"events": [json.loads(event())]}).encode(encoding) for encoding in ("utf-16", "utf-32", "utf-16-le")
+    ):
         assert server.ask("POST", BATCH, content=body).status_code == 400
     good = [json.loads(event())]
     for options in ({"auto_create_traces": 1}, {"auto_create_traces": "x"}, "x", {"generate_embeddings": []}):
@@ -70,7 +94,15 @@ def test_a_bom_and_duplicate_keys(server: Server) -> None:
 
 
 def test_bytes_that_are_no_utf8_spoil_one_event(server: Server) -> None:
-    for bad in (b"\xed\xa0\x80", b"\xff", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xc3", b"\xe2\x82", b"\xf8\x88\x80\x80\x80"):
+    for bad in (
+        b"\xed\xa0\x80",
+        b"\xff",
+        b"\xc0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xc3",
+        b"\xe2\x82",
+        b"\xf8\x88\x80\x80\x80",
+    ):
         for field in ("raw", "agent_id", "timestamp"):
             odd = f'{{"timestamp":"{TIME}","{field}":"a'.encode() + bad + b'b"}'
             first, taken, last = server.take(healthy(), odd, healthy())
@@ -80,15 +112,32 @@ def test_bytes_that_are_no_utf8_spoil_one_event(server: Server) -> None:
 
 
 def test_kinds_of_content(server: Server) -> None:
-    taken = ("application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json", "application/cloudevents+json;a=b")
+    taken = (
+        "application/json",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "application/x+json",
+        "application/cloudevents+json;a=b",
+    )
     for kind in taken:
         assert server.ask("POST", BATCH, content=WHOLE, headers={"content-type": kind}).status_code == 200, kind
-    wrong = ("text/plain", "application/xml", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "json", ";", "application/")
+    wrong = (
+        "text/plain",
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded",
+        "json",
+        ";",
+        "application/",
+    )
     for kind in (*wrong, "x" * 10_000):
         for path in (BATCH, ONE, "/api/v1/search"):
             server.ask("POST", path, content=WHOLE, headers={"content-type": kind})
     for encoding in ("br", "zstd", "deflate", "gzip, gzip", "x", "\x01"):
-        assert server.ask("POST", BATCH, content=WHOLE, headers={"content-encoding": encoding}).status_code in (400, 415)
+        assert server.ask("POST", BATCH, content=WHOLE, headers={"content-encoding": encoding}).status_code in (
+            400,
+            415,
+        )
 
 
 def test_wrong_gzip(server: Server) -> None:
@@ -97,7 +146,15 @@ def test_wrong_gzip(server: Server) -> None:
     for at in range(len(packed)):
         assert server.ask("POST", BATCH, content=packed[:at], headers=GZIP).status_code in (400, 422), at
         server.ask("POST", BATCH, content=packed[:at] + bytes([packed[at] ^ 0x55]) + packed[at + 1 :], headers=GZIP)
-    for body in (WHOLE, b"", b"\x1f\x8b", packed + b"x", packed + b"\0" * 1000, zlib.compress(WHOLE), gzip.compress(packed)):
+    for body in (
+        WHOLE,
+        b"",
+        b"\x1f\x8b",
+        packed + b"x",
+        packed + b"\0" * 1000,
+        zlib.compress(WHOLE),
+        gzip.compress(packed),
+    ):
         assert server.ask("POST", BATCH, content=body, headers=GZIP).status_code in (400, 422), body[:10]
     assert server.ask("POST", BATCH, content=packed).status_code == 400
 
@@ -133,7 +190,7 @@ def test_chunks(server: Server) -> None:
 
 def test_a_text_without_an_end_takes_no_longer_than_its_length(server: Server) -> None:
     """It was looked for again from each quote in it: 80 KB held the server for 25 s."""
-    for inner in (b'\\"', b'\\\\', b'"', b'"\\', b'{"', b'["",', b"\xff\\\""):
+    for inner in (b'\\"', b"\\\\", b'"', b'"\\', b'{"', b'["",', b'\xff\\"'):
         for before in (b'{"events":["', b'{"events":[{"raw":"', b'{"x":"', b'"'):
             assert server.ask("POST", BATCH, content=before + inner * 150_000).status_code in (400, 413, 422)
 
@@ -178,7 +235,9 @@ def test_blocks_that_contradict_themselves(server: Server) -> None:
     assert server.judge(*(block(**source) for source in refused)) == [None] * len(refused)
 
 
-@pytest.mark.parametrize("part", ["-1", "0.0.0", "", "٣", "0.", ".0", ".", "1.2", "9" * 1000, "0x1", "\0", "0.\ud800", "NaN", " 0", "00"])
+@pytest.mark.parametrize(
+    "part", ["-1", "0.0.0", "", "٣", "0.", ".0", ".", "1.2", "9" * 1000, "0x1", "\0", "0.\ud800", "NaN", " 0", "00"]
+)
 def test_odd_parts(server: Server, part: str) -> None:
     ids = [f"part {part} {number}" for number in range(3)]
     texts = [

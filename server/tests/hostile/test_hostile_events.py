@@ -86,12 +86,32 @@ def test_an_event_id_is_a_uuid_or_refused(server: Server) -> None:
 
 
 def test_any_text_in_raw_and_properties(server: Server) -> None:
-    told = ("message", "gen_ai.tool.name", "gen_ai.tool.call.arguments", "error.type", "level", "path", "role", "span_id")
-    kinds = ("log", "tool_call", "tool_result", "llm_end", "agent_start", "error", "query", "message", "invocation_start")
+    told = (
+        "message",
+        "gen_ai.tool.name",
+        "gen_ai.tool.call.arguments",
+        "error.type",
+        "level",
+        "path",
+        "role",
+        "span_id",
+    )
+    kinds = (
+        "log",
+        "tool_call",
+        "tool_result",
+        "llm_end",
+        "agent_start",
+        "error",
+        "query",
+        "message",
+        "invocation_start",
+    )
     for key, text in contents.TEXTS.items():
         events = [event(raw=text), event(properties={"text": text}), event(properties={"list": [text, {"in": text}]})]
         events += [
-            event(event_type=kind, trace_id=f"told {key}", raw=text, properties=dict.fromkeys(told, text)) for kind in kinds
+            event(event_type=kind, trace_id=f"told {key}", raw=text, properties=dict.fromkeys(told, text))
+            for kind in kinds
         ]
         events += [event(properties={text: 1, "in": {text: 2}, "a": 3})] if text else []
         taken = server.judge(*events)
@@ -111,7 +131,9 @@ def test_keys(server: Server) -> None:
 
 
 def test_numbers(server: Server) -> None:
-    taken = server.take(*(f'{{"timestamp":"{TIME}","properties":{{"v":{value}}}}}' for value in contents.VALUES.values()))
+    taken = server.take(
+        *(f'{{"timestamp":"{TIME}","properties":{{"v":{value}}}}}' for value in contents.VALUES.values())
+    )
     for (key, text), event_id in zip(contents.VALUES.items(), taken, strict=True):
         refused = key in ("2^63", "-2^63 - 1", "2^64", "2^70", "-2^70") or "digits" in key
         refused |= key in ("1e309", "1e400", "-1e400", "huge exponent") or "nan" in key.lower() or "inf" in key.lower()
@@ -126,14 +148,20 @@ def test_numbers(server: Server) -> None:
 def test_numbers_where_none_belong(server: Server, place: str) -> None:
     """Each is refused by itself; neighbours are stored."""
     fields = {"timestamp": f'"{TIME}"'}
-    texts = ["{" + ",".join(f'"{k}":{v}' for k, v in {**fields, place: value}.items()) + "}" for value in contents.VALUES.values()]
+    texts = [
+        "{" + ",".join(f'"{k}":{v}' for k, v in {**fields, place: value}.items()) + "}"
+        for value in contents.VALUES.values()
+    ]
     first, *taken, last = server.take(event(raw="before"), *texts, event(raw="after"))
     assert first
     assert last
     for (key, value), event_id in zip(contents.VALUES.items(), taken, strict=True):
         fits = value == "null" if place != "properties" else value[0] == "{" or value == "null"
-        assert (event_id is not None) == ((fits and place != "timestamp") or (place == "source" and value == "{}")
-            or (place == "source" and "dup" in key)), (place, key)
+        assert (event_id is not None) == (
+            (fits and place != "timestamp")
+            or (place == "source" and value == "{}")
+            or (place == "source" and "dup" in key)
+        ), (place, key)
 
 
 def test_what_is_no_json_spoils_its_batch_at_most(server: Server) -> None:
@@ -200,8 +228,10 @@ def test_nesting(server: Server, of: str) -> None:
 
 def test_deep_json_in_a_tools_input_of_a_large_trace(server: Server) -> None:
     """Spans of a large trace are built beside the event loop, with another stack."""
-    events = [event(event_type="tool_call", trace_id="deep large", properties={"tool_input": contents.nested(depth)})
-              for depth in (500, 800, 900, 930, 950, 960, 970, 980, 985, 990, 995)]
+    events = [
+        event(event_type="tool_call", trace_id="deep large", properties={"tool_input": contents.nested(depth)})
+        for depth in (500, 800, 900, 930, 950, 960, 970, 980, 985, 990, 995)
+    ]
     server.judge(*events)
     server.take(*(event(trace_id="deep large", raw=str(n)) for n in range(600)))
     server.settle()
@@ -240,11 +270,14 @@ def test_figures_beyond_sense(server: Server) -> None:
     kinds = ("llm_end", "tool_result", "invocation_end", "agent_end", "retrieval", "log")
     for kind in kinds:
         events = [
-            event(event_type=kind, trace_id=f"figures {kind} {value}", properties={name: value for name in names})
+            event(event_type=kind, trace_id=f"figures {kind} {value}", properties=dict.fromkeys(names, value))
             for value in values
         ]
         assert None not in server.judge(*events)
-    many = [event(event_type="llm_end", trace_id="many tokens", properties={"input_tokens": 2**53 - 1}, raw=str(n)) for n in range(30)]
+    many = [
+        event(event_type="llm_end", trace_id="many tokens", properties={"input_tokens": 2**53 - 1}, raw=str(n))
+        for n in range(30)
+    ]
     assert None not in server.take(*many)
     server.settle()
     for trace in server.pages("/api/v1/traces", "traces"):
@@ -254,7 +287,14 @@ def test_figures_beyond_sense(server: Server) -> None:
 
 def test_large_texts(server: Server) -> None:
     mega = 1_000_000
-    for text in ("x" * mega, "é" * mega, "word " * (mega // 5), "\U0001f600" * (mega // 4), "\n" * mega, '"' * (mega - 1)):
+    for text in (
+        "x" * mega,
+        "é" * mega,
+        "word " * (mega // 5),
+        "\U0001f600" * (mega // 4),
+        "\n" * mega,
+        '"' * (mega - 1),
+    ):
         [taken] = server.judge(json.dumps({"timestamp": TIME, "raw": text}, ensure_ascii=False))
         assert taken, text[:10]
     assert server.judge(event(properties={"message": "y" * mega})) != [None]

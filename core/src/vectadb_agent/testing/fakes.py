@@ -87,7 +87,6 @@ class MemorySink(Sink):
             )
         return result
 
-
     def _keep(self, event: Event) -> None:
         """Keep an event; one read later takes the place of those whose records it has."""
         block = event.block
