@@ -393,3 +393,13 @@ async def test_a_page_larger_than_the_budget_is_taken_piece_by_piece_and_a_stop_
     again = await run(ListSource(batches(messages, size=60)), state, sink)
     assert sorted(raw(sink)) == sorted(messages)
     assert again.counts.duplicate == pipeline.counts.delivered
+
+
+async def test_a_pipeline_whose_source_cannot_read_is_stuck_and_says_why(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListSource([])
+    pipeline = build(source, state, MemorySink())
+    assert pipeline.stuck() is None
+    monkeypatch.setattr(source, "trouble", lambda: "no call has succeeded for 90 s: no route to host")
+    assert pipeline.stuck() == "the source cannot read: no call has succeeded for 90 s: no route to host"

@@ -243,6 +243,19 @@ def test_the_quarantine_is_saved_from_a_damaged_file(tmp_path: Path, caplog: pyt
         assert first.wire == {"event_id": "e0", "raw": "x" * 300}
 
 
+def test_a_quarantine_that_cannot_be_saved_stays_in_the_old_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    damage_in_use(tmp_path)
+
+    def full(*_: object) -> int:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("vectadb_agent.salvage.quarantine", full)
+    assert_begins_anew(tmp_path, caplog)
+
+
 def test_what_was_read_for_certain_is_named_where_it_can_be_read(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

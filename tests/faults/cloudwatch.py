@@ -10,7 +10,7 @@ driven from outside by JSON under ``/_rig``:
 ``POST /_rig/faults``  a :class:`~tests.faults.faults.Faults`: what goes wrong from now on; ``{}``: nothing
 ``GET /_rig/faults``   the same, as it is now
 ``GET /_rig/ledger``   ``[[account, group, stream, log_id, message], …]``: all that was ever put
-``GET /_rig/arrivals`` ``[[monotonic seconds, operation, group, error code], …]``: all requests
+``GET /_rig/arrivals`` ``[[monotonic seconds, operation, group, error code, events], …]``: requests
 ``GET /_rig/visible``  whether all that was put is visible by now
 =====================  ================================================================================
 """
@@ -147,6 +147,7 @@ class CloudWatch:
                 raise AwsError(*dice.choice(_OWN_FAULTS))
             with self._lock:
                 answer = call(operation, request, Context(self.store, faults, dice, self.now))
+            arrival.events = len(answer.get("events", ()))
         except AwsError as error:
             arrival.code = error.code
             return error.status, {"__type": error.code, "message": str(error)}

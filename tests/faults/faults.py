@@ -77,12 +77,13 @@ def fate(faults: Faults, dice: random.Random) -> Fate:
 
 
 class Arrival(msgspec.Struct, array_like=True):
-    """One request: when it arrived (monotonic seconds), what it asked, and the code of the answer ("": well)."""
+    """One request: when it arrived (monotonic seconds), what it asked; the answer's error code ("": well) and events."""
 
     at: float
     operation: str
     group: str
     code: str = ""
+    events: int = 0
 
 
 class Quota:

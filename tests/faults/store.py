@@ -95,7 +95,8 @@ class Group:
         first = bisect.bisect_left(events, (start,))
         if after is not None:
             first = max(first, bisect.bisect_left(events, (*after[:2], after[2] + 1)))
-        for event in itertools.islice(events, first, bisect.bisect_left(events, (end + 1,))):
+        for at in range(first, bisect.bisect_left(events, (end + 1,))):
+            event = events[at]
             if event.visible_at <= now and (not streams or event.stream in streams):
                 yield event
 

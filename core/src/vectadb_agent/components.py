@@ -174,6 +174,10 @@ class Source(Component):
         """Ages, in seconds, ascending, at which records are read again to find those that became visible late."""
         return ()
 
+    def trouble(self) -> str | None:
+        """Why nothing can be read, in words, if that has been so for a while; the source goes on trying meanwhile."""
+        return None
+
     def now(self) -> int:
         """The source's own present, microseconds; the best it knows."""
         return time.time_ns() // 1000

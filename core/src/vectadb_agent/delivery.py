@@ -109,7 +109,7 @@ class _Pace:
 class Outlet:
     """The way from one pipeline to one sink.
 
-    ``settled(parcel, fate)`` is called once for each parcel; ``quarantine(refused)`` must keep events durably;
+    ``settled(parcel, fate)`` is called once for each parcel; ``quarantine(parcel, refused)`` must keep events durably;
     ``overlapping(overlap)`` is called instead of ``settled`` for a block whose other records must be shipped anew.
     ``failed(error)`` is called when the sink says that it will never work again; its events stay unsettled.
     """
@@ -121,7 +121,7 @@ class Outlet:
         *,
         settled: Callable[[Parcel, Fate], None],
         overlapping: Callable[[Overlap], None],
-        quarantine: Callable[[Sequence[tuple[Event, str]]], Awaitable[None]],
+        quarantine: Callable[[Parcel, Sequence[tuple[Event, str]]], Awaitable[None]],
         failed: Callable[[CheckError], None],
         most_bytes: int,
     ) -> None:
@@ -316,7 +316,7 @@ class Outlet:
         return again
 
     async def _refuse(self, parcel: Parcel, refused: list[tuple[Event, str]]) -> None:
-        await self._quarantine(refused)
+        await self._quarantine(parcel, refused)
         head = parcel.events[0].event_id
         self._settled(parcel, "quarantined" if any(e.event_id == head for e, _ in refused) else "delivered")
 

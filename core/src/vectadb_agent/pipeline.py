@@ -545,14 +545,27 @@ class Pipeline:
             unsent=unsaved.unsent,
         )
 
-    async def _quarantine(self, sink: str, refused: Sequence[tuple[Event, str]]) -> None:
+    async def _quarantine(self, sink: str, parcel: Parcel, refused: Sequence[tuple[Event, str]]) -> None:
+        """Keep what a sink refused for good; return when it is kept, however long a full disk takes to be mended."""
+        assert isinstance(parcel, _Shipment)
+        partition = parcel.joined.tags[0].page.lane.partition
+        rows = [(event.event_id, reason, event.wire()) for event, reason in refused]
+        keep = functools.partial(self.state.quarantine, self.name, sink, rows, partition=partition)
         for event, reason in refused:
             logger.error(
                 "event refused for good; kept in the quarantine",
                 extra={"pipeline": self.name, "sink": sink, "event_id": event.event_id, "error": reason},
             )
-        rows = [(event.event_id, reason, event.wire()) for event, reason in refused]
-        await anyio.to_thread.run_sync(self.state.quarantine, self.name, sink, rows)
+        pause = 1.0
+        while True:
+            try:
+                await anyio.to_thread.run_sync(keep)
+            except Exception as error:
+                logger.exception("cannot write the quarantine", extra={"pipeline": self.name, "error": str(error)})
+                await anyio.sleep(pause)
+                pause = min(2 * pause, 60.0)
+            else:
+                return
 
     async def _expire_blocks(self) -> None:
         """Close blocks that were held for long enough, while there are any. Those read again wait for the next page."""
@@ -572,6 +585,8 @@ class Pipeline:
         """Why the pipeline gets nowhere, in words for its operator; ``None`` where it does."""
         if self._source_error is not None:
             return f"the source fails: {self._source_error}"
+        if (trouble := self.source.trouble()) is not None:
+            return f"the source cannot read: {trouble}"
         quiet = time.monotonic() - self._settled_at
         waiting = any(page.pending for lane in self.lanes.values() for page in lane.pages)
         if not waiting or quiet < STUCK_AFTER:

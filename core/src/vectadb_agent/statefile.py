@@ -63,8 +63,16 @@ def open_owned(path: Path, lock: statelock.Lock) -> sqlite3.Connection:
         ) from damage
     lock.saved = False
     lock.running()
-    count = salvage.quarantine(db, aside)
-    logger.error("taken over from the damaged file", extra={"quarantine_entries": count, "moved_to": str(aside)})
+    try:
+        count = salvage.quarantine(db, aside)
+    except sqlite3.Error as error:
+        # The new file takes nothing now, for want of space: no reason not to deliver. The old one is kept as it is.
+        logger.error(  # noqa: TRY400 - the text is meant for the user, the traceback is not
+            "the quarantine of the damaged file cannot be taken over: it is left there",
+            extra={"moved_to": str(aside), "error": str(error)},
+        )
+    else:
+        logger.error("taken over from the damaged file", extra={"quarantine_entries": count, "moved_to": str(aside)})
     return db
 
 

@@ -90,7 +90,8 @@ def test_readings_of_parts_of_the_log_each_win_where_they_are_the_last(data: st.
     """Windows that end where blocks end, as slices of a backfill do."""
     edges = sorted(data.draw(st.sets(st.integers(1, LAST), max_size=2)) | {0, LAST + 1})
     slices = [(a, b - 1) for a, b in pairwise(edges)]
-    sent, last = [], {}
+    sent: list[list[Row]] = []
+    last: dict[Key, Row] = {}
     for first, end in slices:
         readings = [data.draw(windows(read_at, first, end)) for read_at in range(data.draw(st.integers(1, 3)))]
         sent += readings

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 _PAUSE_CAP = 20.0
 _CREDENTIALS_CAP = 300.0
+_LONG = 60.0
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError, msgspec.MsgspecError)
 """What an answer of another shape than CloudWatch's raises, here and in botocore: a proxy's page, say."""
 
@@ -69,6 +71,7 @@ class LogsApi:
         self._generation = 0
         self._renewals = 0
         self._proven = False
+        self._failing: tuple[float, str] | None = None
         self._renewing = anyio.Lock()
         # A page takes ten times its size while it is decoded. One at a time is no slower: the GIL lets no two anyway.
         self._decoding = threading.Lock()
@@ -106,6 +109,7 @@ class LogsApi:
             self.tally.failed(error)
             raise
         self._proven, self._renewals = True, 0
+        self._failing = None
         return result
 
     async def persist(
@@ -154,9 +158,23 @@ class LogsApi:
                     yield result
                     return
             failures += 1
+            self._note_failure(failed)
             if failed.kind == "throttled":
                 await turns.throttled()
             await self._recover(failed, generation, failures, attempts, parameters)
+
+    def _note_failure(self, error: ApiError) -> None:
+        """Remember since when no call at all has been answered; a group that may not be read is its own affair."""
+        if error.kind in ("transient", "credentials", "throttled"):
+            since = time.monotonic() if self._failing is None else self._failing[0]
+            self._failing = (since, str(error))
+
+    def trouble(self) -> str | None:
+        """The last error, where every call has failed for :data:`_LONG` seconds."""
+        if self._failing is None or time.monotonic() - self._failing[0] < _LONG:
+            return None
+        since, error = self._failing
+        return f"no call has succeeded for {time.monotonic() - since:.0f} s: {error}"
 
     async def _recover(
         self, error: ApiError, generation: int, failures: int, attempts: int | None, parameters: Mapping[str, Any]

@@ -141,6 +141,10 @@ class CloudWatchSource(Source):
         """AWS's now in microseconds; this machine's until AWS has answered once."""
         return self.clock.now() * 1000
 
+    def trouble(self) -> str | None:
+        """See :class:`vectadb_agent.Source`: what AWS, or the way to it, has said for a minute."""
+        return self.api.trouble()
+
     async def partitions(self) -> list[str]:
         """Return the groups given by name, whether they exist or not, and all that have one of the prefixes.
 

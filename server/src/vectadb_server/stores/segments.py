@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 META = "meta"
 #: Bytes left free on the disk, unless the settings say otherwise.
 MIN_FREE = 256 * 2**20
