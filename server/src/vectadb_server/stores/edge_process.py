@@ -1,8 +1,8 @@
 """The search process: it alone holds the engine and the embedder, so that their long calls stop nobody else.
 
-Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET FOLDER LEAST``, with
-the bytes to leave free on the disk; it ends when the other end of the socket closes. One thread: all waiting searches
-first, then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout;
+Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET FOLDER LEAST``,
+with the bytes to leave free on the disk; it ends when the other end of the socket closes. One thread: all waiting
+searches first, then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout;
 stderr gets one JSON object a line.
 """
 
