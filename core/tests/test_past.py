@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece, Result
+from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece, Result, reports
 from vectadb_agent.audit import audit
 from vectadb_agent.backfill import backfill
 from vectadb_agent.config import AgentSettings, Configuration
@@ -135,6 +135,7 @@ def test_an_audit_looks_no_further_back_than_the_first_reading(state: State) -> 
     state.save("p", "/g", lane="begin", checkpoint={"since": 300 * SECOND})
     (found,) = audit(configured(source, sink), state, 0, None)
     assert found.since == rfc3339(300 * SECOND)
+    assert f"backfill --since {rfc3339(0)}" in reports.certificates([found])
     assert sum(hour.source for hour in found.hours) == 1
 
 

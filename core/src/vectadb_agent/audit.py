@@ -63,10 +63,14 @@ class Hour(msgspec.Struct):
 
 
 class Certificate(msgspec.Struct):
-    """What was found of one partition. ``complete_through``: up to there nothing is missing; ``error``: why unknown."""
+    """What was found of one partition. ``complete_through``: up to there nothing is missing; ``error``: why unknown.
+
+    ``since`` is later than ``asked_since`` where the agent was not to read what is older.
+    """
 
     pipeline: str
     partition: str
+    asked_since: str
     since: str
     until: str
     complete_through: str | None = None
@@ -138,7 +142,9 @@ async def _partition(
     # Before its first reading nothing was wanted of the partition.
     since = max(asked.since, begin)
     until = asked.until if asked.until is not None else pipeline.source.now() - FRESH
-    certificate = Certificate(pipeline.name, partition, rfc3339(since), rfc3339(max(since, until)))
+    certificate = Certificate(
+        pipeline.name, partition, rfc3339(asked.since), rfc3339(since), rfc3339(max(since, until))
+    )
     through = since
     try:
         for hour in range(since // HOUR * HOUR, until, HOUR):

@@ -145,7 +145,13 @@ def certificates(found: Sequence[Certificate]) -> str:
                         "(its retention, or a group deleted and made anew)"
                     )
             lines.append("")
-    lines += [_certificate(certificate) for certificate in found]
+    for certificate in found:
+        lines.append(_certificate(certificate))
+        if certificate.since > certificate.asked_since:
+            lines.append(
+                f"  (not from {certificate.asked_since}: the agent reads this group from {certificate.since} on; "
+                f"`vectadb-agent backfill --since {certificate.asked_since}` fetches what is older)"
+            )
     return "\n".join(lines)
 
 
