@@ -7,13 +7,14 @@ INSTALLED := $(VENV)/.installed
 ROOMS := core plugins/cloudwatch plugins/parsers plugins/sinks server
 SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/sinks/src server/src
 
-.PHONY: install demo test bench lint clean
+.PHONY: install demo test bench chaos lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    the main job, end to end, on this machine: CloudWatch (emulated) in, traces out"
 	@echo "make test    every test"
 	@echo "make bench   how fast, measured"
+	@echo "make chaos   nothing lost, nothing twice: kills, outages, late events, with figures (about half an hour)"
 	@echo "make lint    formatting, lint, types"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
@@ -36,6 +37,9 @@ test: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(INSTALLED)
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

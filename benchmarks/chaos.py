@@ -1,4 +1,4 @@
-"""``make chaos``: what is promised of completeness, under faults, with figures. Ends with 1 where something falls short.
+"""``make chaos``: what is promised of completeness, under faults, with figures. Ends with 1 where it falls short.
 
 ``python -m benchmarks.chaos [--seed N] [--short] [ROW…]``: everything random follows the seed.
 """

@@ -27,8 +27,8 @@ IN_MID_START = 0.5
 
 
 def kills(seed: int, short: bool) -> list[Row]:
-    """500 kills while 100,000 events flow; short: 12 and 3,000."""
-    rounds, total = (12, 3_000) if short else (500, 100_000)
+    """500 kills while 100,000 events flow; short: 6 and 1,500."""
+    rounds, total = (6, 1_500) if short else (500, 100_000)
     dice = random.Random(seed)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vectadb-chaos-") as name, site(Path(name), seed=seed) as stage:

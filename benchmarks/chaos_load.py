@@ -28,8 +28,8 @@ MOST_BEHIND = 5_000
 
 
 def backlog(seed: int, short: bool) -> list[Row]:
-    """Peak memory with 1,000,000 events to read (short: 40,000), against that with 10,000."""
-    few, many = 10_000, 40_000 if short else 1_000_000
+    """Peak memory with 1,000,000 events to read (short: 12,000), against that with 10,000 (2,000)."""
+    few, many = (2_000, 12_000) if short else (10_000, 1_000_000)
     peaks = []
     began = time.monotonic()
     for count in (few, many):
@@ -45,7 +45,7 @@ def backlog(seed: int, short: bool) -> list[Row]:
             what=f"agent: peak memory at {many:,} events to read against at {few:,}",
             measured=100 * (peaks[1] / peaks[0] - 1),
             unit="% more",
-            wanted=10,
+            wanted=None if short else 10,  # 2,000 do not fill what may be in flight
             at_least=False,
             note=f"{peaks[0] / 1e6:.0f} and {peaks[1] / 1e6:.0f} MB; seed {seed}; {time.monotonic() - began:.0f} s",
         )
@@ -72,8 +72,8 @@ def _drained(stage: Site, stub: str, count: int, seed: int) -> int:
 
 
 def outage(seed: int, short: bool) -> list[Row]:
-    """A server that is away for 10 minutes at 10,000 events a minute; short: for 8 s."""
-    away, steady, rate = (8.0, 5.0, 10_000 / 60) if short else (600.0, 60.0, 10_000 / 60)
+    """A server that is away for 10 minutes at 10,000 events a minute; short: for 4 s."""
+    away, steady, rate = (4.0, 3.0, 10_000 / 60) if short else (600.0, 60.0, 10_000 / 60)
     after = steady
     total = int((steady + away + after) * rate)
     told = messages(random.Random(seed), total, "outage")
@@ -130,7 +130,7 @@ def outage(seed: int, short: bool) -> list[Row]:
             what="requests once it is back, against steady going",
             measured=rush / max(1, usual),
             unit="x",
-            wanted=2,
+            wanted=None if short else 2,  # a few seconds of steady going are too few for the agent to know its rate
             at_least=False,
             note=f"{usual} and {rush} in the fullest {window:.0f} s",
         ),
@@ -146,7 +146,7 @@ def outage(seed: int, short: bool) -> list[Row]:
 
 
 def _behind(stage: Site, group: str) -> int:
-    """How many records older than the newest one held are not held: in the order of their ids, which is that of time."""
+    """How many records put before the newest one held are not held; their ids follow the order of putting."""
     held = stage.held(group)
     newest = httpx.get(f"{stage.direct}/api/v1/events", params={"log_group": group, "limit": 1}, timeout=30).json()
     sources = [event["source"] for event in newest["events"]]

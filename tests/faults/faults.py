@@ -77,7 +77,7 @@ def fate(faults: Faults, dice: random.Random) -> Fate:
 
 
 class Arrival(msgspec.Struct, array_like=True):
-    """One request: when it arrived (monotonic seconds), what it asked; the answer's error code ("": well) and events."""
+    """One request: when it arrived (monotonic seconds), what it asked; the answer's error code and its events."""
 
     at: float
     operation: str

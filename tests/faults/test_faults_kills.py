@@ -37,10 +37,10 @@ def test_the_agent_is_killed_at_random_points(site: Site) -> None:
 
 def test_the_server_is_killed_at_random_points(site: Site) -> None:
     group, dice = site.group(), random.Random(SEED)
-    site.put(group, lines(6_000), ago=60)
+    site.put(group, lines(3_000), ago=60)
     with site.running(group) as agent:
-        for _ in range(3):
-            site.wait_for(progress(site, group, dice, 2_000), group, agent=agent)
+        for _ in range(2):
+            site.wait_for(progress(site, group, dice, 1_500), group, agent=agent)
             site.server.kill()
             site.start_server()
         site.wait_for_all(group, agent=agent)

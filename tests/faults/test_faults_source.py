@@ -36,7 +36,7 @@ def test_more_than_a_page_in_one_millisecond(site: Site) -> None:
 
 def test_a_message_of_one_megabyte_arrives_whole(site: Site) -> None:
     group = site.group()
-    site.put(group, [json.dumps({"msg": "é" * 500_000}), "x" * 1_000_000, "small"])
+    site.put(group, [json.dumps({"msg": "é" * 500_000}, ensure_ascii=False), "x" * 1_000_000, "small"])
     site.drain(group)
     assert site.verdict(group), str(site.verdict(group))
 
@@ -83,7 +83,7 @@ def test_events_that_become_visible_late_within_settle(site: Site) -> None:
 def test_a_storm_of_errors_cuts_and_throttles(site: Site) -> None:
     groups = [site.group() for _ in range(3)]
     for group in groups:
-        site.put(group, lines(800), ago=20)
+        site.put(group, lines(250), ago=20)
     site.cloudwatch.faults = Faults(errors=0.3, drops=0.2, short=0.3, quota={"FilterLogEvents": 8})
     with site.running(*groups) as agent:
         site.wait_for_all(*groups, agent=agent)
@@ -113,7 +113,7 @@ def test_it_stays_below_its_share_of_the_quota_and_is_never_throttled(site: Site
     before = len(site.cloudwatch.arrivals)
     with site.running(*groups, poll_interval="200ms") as agent:
         site.wait_for_all(*groups, agent=agent)
-        site.wait(lambda: len(site.cloudwatch.arrivals) > before + 100, "a hundred requests", agent)
+        site.wait(lambda: len(site.cloudwatch.arrivals) > before + 70, "seventy requests", agent)
     asked = [arrival for arrival in site.cloudwatch.arrivals[before:] if arrival.operation == "FilterLogEvents"]
     assert not [arrival for arrival in asked if arrival.code]
     assert most_within([arrival.at for arrival in asked], 3) <= 0.8 * 3 * QUOTAS["FilterLogEvents"] + 5
@@ -212,7 +212,7 @@ def test_a_clock_that_is_wrong_here_loses_nothing(site: Site) -> None:
 def test_a_backlog_of_many_pages_drains_in_one_go(site: Site) -> None:
     group = site.group()
     for stream in range(4):
-        site.put(group, lines(4_000, str(stream)), stream=f"s{stream}", ago=60 * stream + 5)
+        site.put(group, lines(2_600, str(stream)), stream=f"s{stream}", ago=60 * stream + 5)
     site.cloudwatch.faults = Faults(short=0.05)
     site.drain(group, poll_interval="1h")
     assert site.verdict(group), str(site.verdict(group))
@@ -220,10 +220,9 @@ def test_a_backlog_of_many_pages_drains_in_one_go(site: Site) -> None:
 
 def test_a_late_event_beyond_settle_is_found_by_a_sweep(site: Site) -> None:
     group = site.group()
-    options = {"settle_min": "500ms", "settle_max": "1s", "sweeps": ["4s", "12s"]}
+    options = {"settle_min": "500ms", "settle_max": "1s", "sweeps": ["6s"]}
     with site.running(group, **options) as agent:
         site.put(group, lines(20), ago=1)
         site.put(group, lines(20, "late"), stream="late", ago=1, lag=3)
-        site.put(group, lines(20, "later"), stream="later", ago=1, lag=8)
         site.wait_for_all(group, agent=agent)
     assert site.verdict(group), str(site.verdict(group))

@@ -29,8 +29,7 @@ RULES = {
 
 def made(name: str) -> Parser:
     (cls,) = (cls for cls in vectadb_register_parsers() if cls.name == name)
-    parser = cls(cls.Config(type=name, **(RULES if name == "regex" else {})))
-    return parser
+    return cls(cls.Config(type=name, **(RULES if name == "regex" else {})))
 
 
 NAMES = [cls.name for cls in vectadb_register_parsers()]

@@ -65,7 +65,8 @@ def _integer(digits: str) -> int:
     return int(digits[:40])
 
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+# A text without an end runs to the end of the body: to look for its end again from each quote in it takes for ever.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
 def _split(body: bytes) -> tuple[list[bytes], Any]:

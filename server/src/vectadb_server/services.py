@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vectadb_server.model import Event
     from vectadb_server.stores.base import RecordReader, SearchIndex
     from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.stores.space import Space
     from vectadb_server.wire import Options
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Services:
     """One server's engines and use cases.
 
     ``horizon()`` is the record time before which events are expired, 0 where nothing expires; ``now()`` the present;
-    both in microseconds.
+    both in microseconds. ``space``: on the data directory's disk, where there is one.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Services:
     taker: Taker
     index: SearchIndex
     indexer: Follower
+    space: Space | None = None
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -80,17 +82,25 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.indexer import Indexer
     from vectadb_server.ingest import Ingest
     from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
 
     async with AsyncExitStack() as stack:
-        store = await SurrealStore.open(settings.data_dir)
+        store = await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(store.close)
-        index = EdgeSearch(settings.data_dir)
+        index = EdgeSearch(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(index.close)
         starting = asyncio.create_task(_start(index), name="start of the search index")
         stack.callback(starting.cancel)
         indexer = await stack.enter_async_context(Indexer(store, index))
-        services = Services(settings=settings, record=store, taker=Ingest(store), index=index, indexer=indexer)
+        services = Services(
+            settings=settings,
+            record=store,
+            taker=Ingest(store),
+            index=index,
+            indexer=indexer,
+            space=Space(settings.data_dir, settings.min_free),
+        )
         yield services
         await _drain(services)
 

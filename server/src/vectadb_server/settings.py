@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         Literal["debug", "info", "warning", "error"],
         _about("The least severe log lines that are written.", "debug, info, warning or error"),
     ] = "info"
+    min_free: Annotated[
+        Size, _about("Least room left on the data directory's disk: with less, events are refused.", _SIZES)
+    ] = Size(256 * 2**20)
     max_body: Annotated[Size, _about("Largest request body, after decompression.", _SIZES)] = Size(16 * 2**20)
     max_batch_events: Annotated[Count, _about("Most events in one request.", _COUNT)] = 10_000
     max_ingest_requests: Annotated[Count, _about("Most ingest requests in progress; further ones get 503.", _COUNT)] = (

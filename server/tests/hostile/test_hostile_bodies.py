@@ -31,7 +31,7 @@ def test_a_body_that_is_cut_anywhere_is_refused_whole(server: Server) -> None:
 
 
 def test_a_body_with_any_byte_changed(server: Server) -> None:
-    for at in range(len(WHOLE)):
+    for at in range(0, len(WHOLE), 2):
         for byte in b'\xff"],':
             server.ask("POST", BATCH, content=WHOLE[:at] + bytes([byte]) + WHOLE[at + 1 :])
 

@@ -36,6 +36,18 @@ def test_any_text_in_the_source(server: Server, name: str) -> None:
     assert server.judge(with_source(**{name: contents.TOO_LONG})) == [None]
 
 
+def test_windows_of_streams_with_hostile_names(server: Server) -> None:
+    """A start whose stream's name held the separator of stream keys stopped the indexing of its day for good."""
+    for number, text in enumerate(contents.TEXTS.values()):
+        source = dict.fromkeys(("system", "account", "region", "log_group", "log_stream"), text)
+        texts = [
+            event(event_type=kind, source={**source, "log_id": f"window {number} {kind}", "timestamp": TIME})
+            for kind in ("invocation_start", "agent_start", "log", "agent_end", "invocation_end")
+        ]
+        assert None not in server.judge(*texts)
+    server.settle()
+
+
 def test_a_source_of_nothing_but_hostile_texts(server: Server) -> None:
     for text in contents.TEXTS.values():
         source = dict.fromkeys(SOURCE, text) | {"part": "0"}
@@ -299,7 +311,10 @@ def test_large_texts(server: Server) -> None:
         assert taken, text[:10]
     assert server.judge(event(properties={"message": "y" * mega})) != [None]
     # Beyond the limit for one event it is refused, and its neighbours are not.
-    assert server.judge(event(raw="x" * (3 * mega))) == [None]
+    assert server.judge(event(raw="x" * (9 * mega))) == [None]
+    # Records of a megabyte that JSON makes six of, and JSON lines that are sent twice.
+    assert None not in server.judge(event(raw="\x1b" * mega))
+    assert None not in server.judge(event(raw="{" + "y" * mega, properties={"message": "y" * mega}))
 
 
 def test_huge_numbers_of_properties(server: Server) -> None:

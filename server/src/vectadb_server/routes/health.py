@@ -33,7 +33,7 @@ async def read_health() -> Response[Alive]:
 async def read_ready(services: NamedDependency[SkipValidation[Services]]) -> Response[Ready]:
     """Say how each engine is; 503 where the record, without which nothing works, is away."""
     record, search, indexer = await asyncio.gather(
-        _asked(services.record.check()), _asked(services.index.count()), _asked_indexer(services)
+        _asked(_record(services)), _asked(services.index.count()), _asked_indexer(services)
     )
     down = record.status != "ok"
     well = not down and search.status == "ok" and indexer.status == "ok"
@@ -52,6 +52,13 @@ async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> R
     except (StoreUnavailable, TimeoutError):
         services.metrics.no_lag()
     return Response(services.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _record(services: Services) -> None:
+    """Raise what keeps the record from taking events: a full disk leaves reading."""
+    await services.record.check()
+    if services.space is not None:
+        services.space.check()
 
 
 async def _asked(question: Coroutine[Any, Any, object]) -> Engine:

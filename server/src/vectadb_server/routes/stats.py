@@ -27,6 +27,7 @@ _DAY = 86_400 * _SECOND
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LENGTH = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _STEPS = tuple(step * _SECOND for step in (60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400))
+_LONGEST = 365 * 86_400  # seconds of a bucket
 _FEW, _MOST = 48, 1_000  # buckets: by default, and at all
 
 _Bucket = Annotated[
@@ -66,8 +67,10 @@ async def read_stats(
 
 def _length(text: str) -> int:
     found = _LENGTH.fullmatch(text)
-    if found is None or int(found[1]) == 0:
-        raise Refusal(400, f"bucket: found {text!r}; expected a length like 60s, 15m, 1h, 1d", code="invalid_query")
+    if found is None or not 0 < int(found[1]) * _UNITS[found[2]] <= _LONGEST:
+        raise Refusal(
+            400, f"bucket: found {text!r}; expected a length like 60s, 15m, 1h, 1d, up to 365d", code="invalid_query"
+        )
     return int(found[1]) * _UNITS[found[2]] * _SECOND
 
 

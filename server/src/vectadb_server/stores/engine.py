@@ -125,12 +125,21 @@ class Connection:
     """
 
     def __init__(
-        self, db: Any, *, space: Space | None = None, reopened: Callable[[Any], Awaitable[Any]] | None = None
+        self,
+        db: Any,
+        *,
+        space: Space | None = None,
+        closable: Callable[[], None] | None = None,
+        opened: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
-        """Take an open database; ``reopened(db)`` closes it and returns it opened again."""
+        """Take an open database.
+
+        ``opened()`` opens it again once it is closed; ``closable()`` raises :class:`StoreFull` where there is no room
+        for closing it. Without them nothing is mended.
+        """
         self._db = db
         self._space = space
-        self._reopened = reopened
+        self._closable, self._opened = closable, opened
         self._running: set[asyncio.Task[Any]] = set()
         self._hurt: str | None = None
         self._mending: asyncio.Task[None] | None = None
@@ -148,14 +157,18 @@ class Connection:
         if writes and self._space is not None:
             self._space.check()
         while self._mending is not None or self._db is None or (writes and self._hurt is not None):
-            await self._mended()
+            try:
+                await self._mended()
+            except StoreUnavailable:
+                if writes or self._db is None:
+                    raise
         task = asyncio.ensure_future(self._results(self._db, sql, dict(values or {})))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
             results = await asyncio.shield(task)
         except StoreUnavailable as error:
-            if writes and self._reopened is not None and self._hurt is None:
+            if writes and self._opened is not None and self._hurt is None:
                 self._hurt = str(error)
             raise
         if writes and self._hurt is not None:
@@ -196,15 +209,17 @@ class Connection:
         await asyncio.shield(self._mending)
 
     async def _mend(self) -> None:
-        assert self._reopened is not None
+        assert self._closable is not None
+        assert self._opened is not None
         try:
             while self._running:
                 await asyncio.wait(self._running)
-            self._db = await self._reopened(self._db)
+            if self._db is not None:
+                self._closable()
+                db, self._db = self._db, None
+                await db.close()
+            self._db = await self._opened()
             self._hurt = None
-        except CannotOpen:
-            self._db = None
-            raise
         finally:
             self._mending = None
 
@@ -231,14 +246,14 @@ async def connect(url: str, namespace: str, database: str, space: Space | None =
         return Connection(db)
     folder = Path(url.removeprefix(_EMBEDDED))
 
-    async def reopened(db: Any) -> Any:
-        if db is not None:
-            if space is not None:
-                space.check(log_size(folder))
-            await db.close()
+    def closable() -> None:
+        if space is not None:
+            space.check(log_size(folder))
+
+    async def opened() -> Any:
         return await _opened(folder, namespace, database, space)
 
-    return Connection(await _opened(folder, namespace, database, space), space=space, reopened=reopened)
+    return Connection(await opened(), space=space, closable=closable, opened=opened)
 
 
 def log_size(folder: Path) -> int:

@@ -56,12 +56,12 @@ DEFINE TABLE IF NOT EXISTS trace_days SCHEMALESS;
 class Segments:
     """The open databases. At most ``limit`` days stay open while nobody uses them."""
 
-    def __init__(self, root: Path, *, limit: int = 8, space: Space | None = None) -> None:
+    def __init__(self, root: Path, *, limit: int = 8, min_free: int = MIN_FREE) -> None:
         self._root = root
         self._limit = limit
-        self._space = space or Space(root, MIN_FREE)
+        self._space = Space(root, min_free)
         # Days are dropped to make room, which is noted in `meta`: so that is written for longer than the others.
-        self._meta_space = Space(root, self._space.least // 4)
+        self._meta_space = Space(root, min_free // 4)
         self._lock_file: IO[str] | None = None
         self._open: dict[str, Connection] = {}  # least recently used first
         self._users: dict[str, int] = {}
@@ -146,7 +146,7 @@ class Segments:
             if len(self._open) <= self._limit + 1:
                 return
             async with self._turns[name]:
-                # A close that meets a full disk would leave the day locked: rather more memory than that.
+                # What is closed may not be opened again on a full disk: rather more memory than that.
                 if self._space.free() < self._space.least + log_size(self._root / name):
                     return
                 if name != META and name not in self._users and name in self._open:

@@ -16,7 +16,7 @@ from vectadb_server.stores import digests, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.reading import Reading
-from vectadb_server.stores.segments import META, Segments
+from vectadb_server.stores.segments import META, MIN_FREE, Segments
 from vectadb_server.stores.writes import entry, statements
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class SurrealStore(Reading):
         self.changed = asyncio.Event()
 
     @classmethod
-    async def open(cls, data_dir: Path, *, open_days: int = 8) -> Self:
-        """Open the record under ``data_dir`` (made if absent) and lock it.
+    async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE) -> Self:
+        """Open the record under ``data_dir`` (made if absent) and lock it; leave ``min_free`` bytes on its disk.
 
         Raises:
             StoreUnavailable: another server has it, a newer version wrote it, or it cannot be written.
