@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 _UNSENDABLE = re.compile("[\ud800-\udfff\x1a]")
-_UNESCAPED = re.compile("[\ud800-\udfff]|\x1a(?!0000|001a|d[89a-f][0-9a-f]{2})")
-_SUSPECT = re.compile(rb"\\u(?:0000|001[aA]|[dD][89a-fA-F])")
-_SUSPECT_STRICT = re.compile(rb"\\u00(?:00|1[aA])")
+_UNESCAPED = re.compile("[\ud800-\udfff]|\x1a(?!0000|001a|001f|d[89a-f][0-9a-f]{2})")
+_SUSPECT = re.compile(rb"\\u(?:0000|001[aAfF]|[dD][89a-fA-F])")
+_SUSPECT_STRICT = re.compile(rb"\\u00(?:00|1[aAfF])")
 
 
 def suspect(encoded: bytes, *, strict: bool) -> bool:
@@ -41,8 +41,8 @@ def held(text: str) -> str:
 
 
 def held_name(text: str) -> str:
-    """As :func:`held`, for what engines index: U+0000 is escaped as well."""
-    return held(text).replace("\0", "\x1a0000")
+    """As :func:`held`, for what engines index: U+0000 is escaped as well, and U+001F, which parts a stream's names."""
+    return held(text).replace("\0", "\x1a0000").replace("\x1f", "\x1a001f")
 
 
 def held_value(value: Any) -> Any:

@@ -26,7 +26,7 @@ from vectadb_server import spans
 from vectadb_server.attribution import Boundaries, affected, attribute, candidate_traces, needed, needed_around
 from vectadb_server.documents import document
 from vectadb_server.outcome import RUNNING_FOR
-from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
+from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.attribution import Boundary
     from vectadb_server.blocks import Key
+    from vectadb_server.model import Basis, Trace
     from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.stores.writes import Entry
@@ -58,6 +59,10 @@ SECONDS_PER_EVENT = 0.0002
 RETRY = 1.0
 #: How often the clock alone may change a summary: an open trace ends `RUNNING_FOR` after its last event.
 CLOCK = 30.0
+#: Open traces read at once after a start.
+RECALLED = 500
+#: Lists of traces leave out what is only a quarter of an hour of a stream, unless it is asked for.
+_BASES: tuple[Basis | None, ...] = (None, "time_window")
 
 
 class Lag(msgspec.Struct):
@@ -82,6 +87,7 @@ class Indexer:
         self._pended.set()
         self._due: dict[str, float] = {}
         self._running: dict[str, tuple[int, str]] = {}
+        self._clock, self._recalled = 0.0, False
         self._spanned: OrderedDict[Key, None] = OrderedDict()
         self._rounds: Counter[str] = Counter()
         self._hurry = 0
@@ -186,11 +192,12 @@ class Indexer:
             async with asyncio.timeout(max(0.01, min(until, CLOCK))):
                 await self._store.changed.wait()
         except TimeoutError:
-            await self._ended_by_the_clock()
+            pass
 
     async def _apply(self) -> bool:
         """Do one round; return whether there is more to do at once."""
         self._store.changed.clear()
+        await self._by_the_clock()
         more = False
         for day in sorted(self._store.dirty):
             self._store.dirty.discard(day)
@@ -342,16 +349,41 @@ class Indexer:
             self._running.pop(trace, None)
         return trace_row(summary, edges)
 
-    async def _ended_by_the_clock(self) -> None:
+    async def _by_the_clock(self) -> None:
+        """Every `CLOCK` seconds: let traces end that are open and silent."""
+        if time.monotonic() < self._clock:
+            return
+        if not self._recalled:
+            await self._recall()
+            self._recalled = True
         now = time.time_ns() // 1000
         ended: dict[str, list[str]] = defaultdict(list)
-        for trace, (at, day) in list(self._running.items()):
+        for trace, (at, day) in self._running.items():
             if at < now:
                 ended[day].append(trace)
-                del self._running[trace]
+        held = set(await self._store.days())
         for day, traces in ended.items():
-            await self._store.applied(day, [], [], traces, [])
-            self._stale.add(day)
+            if day in held:
+                await self._store.applied(day, [], [], traces, [])
+                self._stale.add(day)
+            for trace in traces:
+                self._running.pop(trace, None)
+        self._clock = time.monotonic() + CLOCK
+
+    async def _recall(self) -> None:
+        """Learn which traces were open when an earlier run stopped: nothing else may ever touch them again."""
+        for basis in _BASES:
+            page: list[Trace] = []
+            while True:
+                after = Cursor(page[-1].start, page[-1].trace_id) if page else None
+                where = TraceFilter(status="running", basis=basis)
+                page = await self._store.traces(where, limit=RECALLED, after=after)
+                days = await self._store.days_of_traces([trace.trace_id for trace in page])
+                for trace in page:
+                    if trace.trace_id in days:
+                        self._running[trace.trace_id] = (trace.end + RUNNING_FOR, days[trace.trace_id][0])
+                if len(page) < RECALLED:
+                    break
 
     # ---- stage 3 ----
 

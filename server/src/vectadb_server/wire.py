@@ -43,7 +43,7 @@ __all__ = [
     "sendable",
 ]
 
-MAX_EVENT_BYTES = 2 * 1024 * 1024
+MAX_EVENT_BYTES = 8 * 2**20
 MAX_KEY_BYTES = 1024
 
 _MIN_INT, _MAX_INT = -(2**63), 2**63 - 1

@@ -50,7 +50,7 @@ class SurrealStore(Reading):
         Raises:
             StoreUnavailable: another server has it, a newer version wrote it, or it cannot be written.
         """
-        opened = Segments(data_dir / "record", limit=open_days)
+        opened = Segments(data_dir / "record", limit=open_days, min_free=min_free)
         await opened.start()
         store = cls(opened)
         store.dirty.update(opened.days())
