@@ -46,10 +46,10 @@ def found(server: Any, name: str) -> int:
 
 def child_of(pid: int) -> int:
     """The search process of a server."""
-    for path in os.listdir("/proc"):
+    for path in os.listdir("/proc"):  # noqa: PTH208 - names are wanted
         if path.isdigit():
             try:
-                with open(f"/proc/{path}/status") as status, open(f"/proc/{path}/cmdline") as command:
+                with open(f"/proc/{path}/status") as status, open(f"/proc/{path}/cmdline") as command:  # noqa: PTH123 - of the process table
                     if f"PPid:\t{pid}\n" in status.read() and "edge_process" in command.read():
                         return int(path)
             except (FileNotFoundError, ProcessLookupError):

@@ -38,7 +38,7 @@ def fill(folder: Path) -> Path:
                 try:
                     os.write(file, bytes(size))
                 except OSError as error:
-                    assert error.errno == errno.ENOSPC  # noqa: PT017 - both outcomes are legal here
+                    assert error.errno == errno.ENOSPC  # noqa: PT017 - the loop ends by it
                     break
     finally:
         os.close(file)
