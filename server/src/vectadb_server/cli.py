@@ -1,4 +1,4 @@
-"""The command line: ``serve``; and ``traces``, ``trace``, ``search``, ``stats``, which ask a running server.
+"""The command line: ``serve``; and commands that ask a running server, ``traces``, ``search``, ``reindex`` and others.
 
 Exit codes: 0 done; 1 it cannot work (no server, port in use, data directory locked); 2 the settings or the command line
 are wrong; 130 stopped by a second signal.
@@ -11,6 +11,7 @@ import io
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -114,6 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     stats.add_argument("--bucket", help="length of a stretch of time: 60s, 15m, 1h, 1d")
     _add_times(stats)
     _add_server(stats)
+
+    reindex = commands.add_parser(
+        "reindex",
+        help="make search index, summaries and graph anew",
+        description="Make search index, trace summaries and graph anew from the record, beside everything else. "
+        "Stopping this command does not stop the server's work.",
+    )
+    _add_times(reindex)
+    _add_server(reindex)
     return parser
 
 
@@ -190,6 +200,21 @@ def _stats(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reindex(options: argparse.Namespace) -> int:
+    path = "/api/v1/admin/reindex"
+    reply = _ask(options, "POST", path, query={"since": options.since, "until": options.until})
+    from vectadb_server import render
+
+    while reply["days_left"]:
+        if not options.json:
+            render.reindexing(reply)
+        time.sleep(0.5)
+        reply = _ask(options, "GET", path)
+    if not _as_json(options, reply):
+        print("The index is made anew.")
+    return 0
+
+
 def _ask(options: argparse.Namespace, method: str, path: str, *, query: Any = None, body: Any = None) -> Any:
     """Ask the server; return its reply, decoded.
 
@@ -230,4 +255,11 @@ def _as_json(options: argparse.Namespace, reply: Any) -> bool:
     return bool(options.json)
 
 
-_COMMANDS = {"serve": _serve, "traces": _traces, "trace": _trace, "search": _search, "stats": _stats}
+_COMMANDS = {
+    "serve": _serve,
+    "traces": _traces,
+    "trace": _trace,
+    "search": _search,
+    "stats": _stats,
+    "reindex": _reindex,
+}

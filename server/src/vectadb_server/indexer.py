@@ -317,7 +317,8 @@ class Indexer:
             first = min((each.key[0] for each in stored), default=None)
             if first is not None:
                 puts.setdefault(first, []).append(self._summary(trace, stored))
-            for day in days_of.get(trace, []):
+            wished = {day for day, stale in wishes.items() if trace in stale}
+            for day in wished.union(days_of.get(trace, [])):
                 if day != first:
                     gone[day].append(trace)
             await asyncio.sleep(0)  # A summary is pure CPU: let requests in between two.

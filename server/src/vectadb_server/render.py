@@ -60,6 +60,15 @@ def traces(reply: dict[str, Any]) -> None:
         _console().print(_text("There are older ones: --limit shows more, --until TIME starts further back.", "dim"))
 
 
+def reindexing(reply: dict[str, Any]) -> None:
+    """Print how far the making anew is: over the line before on a terminal, else as a line of its own."""
+    left, why = len(reply["days_left"]), reply["error"]
+    line = f"{reply['day'] or 'waiting'}: {reply['rows']:,} of {reply['of']:,} rows; days left: {left}"
+    line += f"; it waits: {printable(why)}" if why else ""
+    sys.stdout.write(f"\r\x1b[K{line}" if sys.stdout.isatty() else f"{line}\n")
+    sys.stdout.flush()
+
+
 def trace(reply: dict[str, Any]) -> None:
     """Print one trace as a tree of its spans: tools with their inputs and outputs, durations, statuses."""
     summary = reply["trace"]

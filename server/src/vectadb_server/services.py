@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vectadb_server.indexer import Lag
     from vectadb_server.ingest import Outcome
     from vectadb_server.model import Event
+    from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.base import RecordReader, SearchIndex
     from vectadb_server.stores.edge import EdgeSearch
     from vectadb_server.stores.space import Space
@@ -66,6 +67,7 @@ class Services:
     index: SearchIndex
     indexer: Follower
     space: Space | None = None
+    reindexer: Reindexer | None = None
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -81,6 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     # They load the engines: only now, so that the command line starts at once.
     from vectadb_server.indexer import Indexer
     from vectadb_server.ingest import Ingest
+    from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.edge import EdgeSearch
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
@@ -93,6 +96,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         starting = asyncio.create_task(_start(index), name="start of the search index")
         stack.callback(starting.cancel)
         indexer = await stack.enter_async_context(Indexer(store, index))
+        reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
         services = Services(
             settings=settings,
             record=store,
@@ -100,6 +104,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             index=index,
             indexer=indexer,
             space=Space(settings.data_dir, settings.min_free),
+            reindexer=reindexer,
         )
         yield services
         await _drain(services)

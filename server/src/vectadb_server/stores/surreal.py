@@ -89,6 +89,11 @@ class SurrealStore(Reading):
                 {"record": segments.SCHEMA_VERSION, "digest": digests.VERSION},
             )
 
+    @property
+    def segments(self) -> Segments:
+        """The databases, for modules beside this one."""
+        return self._segments
+
     async def close(self) -> None:
         """Wait for what is under way, close every database and give the directory back."""
         await self._segments.stop()

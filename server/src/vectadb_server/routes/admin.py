@@ -1,0 +1,58 @@
+"""``/api/v1/admin/reindex``: makes search index, summaries and graph anew. For callers on this machine only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from vectadb_server.reindexing import Progress, Reindexer
+from vectadb_server.routes import docs
+from vectadb_server.routes import queries as q
+from vectadb_server.routes.errors import Refusal
+from vectadb_server.services import Services
+from vectadb_server.settings import is_loopback
+from vectadb_server.stores.rows import day_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TAGS = ["admin"]
+_PATH = "/api/v1/admin/reindex"
+
+
+@post(_PATH, status_code=200, tags=_TAGS, responses=docs.replies(Progress, "It has begun", errors=(400, 403)))
+async def post_reindex(
+    request: Request[Any, Any, Any],
+    services: NamedDependency[SkipValidation[Services]],
+    since: q.Since = None,
+    until: q.Until = None,
+) -> Response[Progress]:
+    """Make the days from `since` to `until`, by default all, anew from the record. Ingest and search go on."""
+    reindexer = _reindexer(request, services)
+    days: Sequence[str] = await services.record.days()
+    if since is not None or until is not None:
+        start, end = q.span_of_time(since, until, services.now(), back=services.now())
+        days = [day for day in days if day_of(start) <= day <= day_of(end)]
+    return Response(await reindexer.begin(days))
+
+
+@get(_PATH, tags=_TAGS, responses=docs.replies(Progress, "How far it is", errors=(403,)))
+async def read_reindex(
+    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
+) -> Response[Progress]:
+    """Say how far it is."""
+    return Response(await _reindexer(request, services).progress())
+
+
+def _reindexer(request: Request[Any, Any, Any], services: Services) -> Reindexer:
+    if request.client is None or not is_loopback(request.client.host):
+        raise Refusal(403, "this is for callers on the server's own machine. Next: run `vectadb reindex` there")
+    if services.reindexer is None:
+        raise Refusal(404, "this server has no index to make anew")
+    return services.reindexer
+
+
+HANDLERS: list[Any] = [post_reindex, read_reindex]
