@@ -218,3 +218,32 @@ def test_a_reparse_ships_everything_as_the_parsers_are_now(state: State) -> None
         ("c", "right"),
     ]
     assert all(event.read_at for event in sink.events.values())
+
+
+def test_an_audit_says_at_once_that_nobody_answers(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, sink = filled("a"), MemorySink()
+
+    async def away() -> list[str]:
+        raise CheckError("cannot connect. Is VectaDB running there?", fatal=False)
+
+    monkeypatch.setattr(sink, "check", away)
+    with pytest.raises(CheckError, match="Is VectaDB running there"):
+        audit(configured(source, sink), state, 0, None)
+
+
+def test_a_signal_ends_an_audit_that_waits(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, sink = filled("a"), MemorySink()
+
+    async def hangs(*_: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(sink, "holdings", hangs)
+    assert audit(configured(source, sink), state, 0, None) == []
+
+
+def test_a_backfill_of_a_partition_that_is_not_read_is_refused(state: State) -> None:
+    source, sink = filled("a"), MemorySink()
+    with pytest.raises(UsageError, match="/typo is not read by pipeline p"):
+        backfill(configured(source, sink), state, 0, HOUR, asked="x", only=["/typo"])
+    assert state.job("p", "backfill") is None

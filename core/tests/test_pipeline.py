@@ -403,3 +403,39 @@ async def test_a_pipeline_whose_source_cannot_read_is_stuck_and_says_why(
     assert pipeline.stuck() is None
     monkeypatch.setattr(source, "trouble", lambda: "no call has succeeded for 90 s: no route to host")
     assert pipeline.stuck() == "the source cannot read: no call has succeeded for 90 s: no route to host"
+
+
+class Halving(Parser):
+    """A ``|`` ends one block and begins the next, within one line."""
+
+    name = "halving"
+
+    def pieces(self, text: str, state: Any) -> Sequence[Piece]:
+        first, bar, rest = text.partition("|")
+        if not bar:
+            return [Piece(text, "continue", closes=text.endswith("."))] if state is not None else ()
+        return [Piece(first + bar, "whole"), Piece(rest, "start")]
+
+    def parse(self, block: Block) -> list[Event] | None:
+        return None
+
+
+async def test_the_ledger_knows_a_record_only_when_all_its_pieces_have_arrived(state: State) -> None:
+    source, sink = ListSource(batches(["a|b", "x"], size=1), stay=True), MemorySink(batch_age="0s")
+    source.batches[0].read_through = source.batches[1].read_through = 0
+    parser = Halving(ComponentConfig(type="halving"))
+    pipeline = build(source, state, sink, parsers=(parser,))
+    stop = anyio.Event()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(pipeline.run, stop)
+            while True:
+                if [event.raw for event in sink.events.values()] == ["a|"]:
+                    break
+                await anyio.sleep(0.005)
+            lane = await pipeline.lane("/g")
+            assert not lane.unsaved.delivered
+            assert state.delivered("p", "/g", 0, 10_000_000) == {}, "its second piece waits for more lines"
+            stop.set()
+    assert sorted(event.raw or "" for event in sink.events.values()) == ["a|", "b\nx"]
+    assert len(state.delivered("p", "/g", 0, 10_000_000)) == 3

@@ -7,6 +7,7 @@ holds beyond that is *extra*: records that the source has no longer.
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from vectadb_agent.pipeline import Pipeline
     from vectadb_agent.records import LogRecord
     from vectadb_agent.state import State
+
+logger = logging.getLogger("vectadb_agent.audit")
 
 NAMED = 20
 """Missing records that are named for each hour; all are counted."""
@@ -96,16 +99,22 @@ def audit(
 ) -> list[Certificate]:
     """Compare source and sinks over ``since``…``until`` (microseconds); with ``repair`` ship what is missing.
 
-    ``progress(pipeline, partition, part)`` is told how far it is, from 0 to 1. A signal ends it after the hour at hand.
+    ``progress(pipeline, partition, part)`` is told how far it is, from 0 to 1. A signal ends it: what it has proved by
+    then is returned.
 
     Raises:
         UsageError: there is nothing to audit as asked.
         CheckError: the source cannot work at all.
     """
     found: list[Certificate] = []
-    for settings in chosen(configuration, pipeline):
-        asked = _Asked(since, until, tuple(only), repair, progress)
-        found += anyio.run(until_signalled, functools.partial(_audit, configuration, settings, state, asked))
+    asked = _Asked(since, until, tuple(only), repair, progress)
+
+    async def work(stop: anyio.Event) -> None:
+        for settings in chosen(configuration, pipeline):
+            await _audit(configuration, settings, state, asked, stop, found)
+
+    if not anyio.run(functools.partial(until_signalled, work, cancel=True)):
+        logger.warning("interrupted: what follows is not all that was asked for")
     return found
 
 
@@ -118,22 +127,27 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 async def _audit(
-    configuration: Configuration, settings: config.Pipeline, state: State, asked: _Asked, stop: anyio.Event
-) -> list[Certificate]:
-    certificates = []
+    configuration: Configuration,
+    settings: config.Pipeline,
+    state: State,
+    asked: _Asked,
+    stop: anyio.Event,
+    certificates: list[Certificate],
+) -> None:
     async with opened(configuration, settings, state) as pipeline:
         if not any(sink.tells for sink in pipeline.required):
             raise CheckError(
                 f"pipeline {pipeline.name} has no required sink that can say what it holds (vectadb can): "
                 "there is nothing to compare with"
             )
+        for sink in pipeline.required:
+            if sink.tells:
+                # Somebody waits for this: where nobody answers, say so now instead of asking for ever.
+                await sink.check()
         begun = state.checkpoints(pipeline.name, BEGIN)
         for partition in await partitions(pipeline, asked.only):
-            if stop.is_set():
-                break
             begin = begun.get(partition, {}).get("since", 0)
             certificates.append(await _partition(pipeline, settings, partition, begin, asked, stop))
-    return certificates
 
 
 async def _partition(
@@ -148,8 +162,6 @@ async def _partition(
     through = since
     try:
         for hour in range(since // HOUR * HOUR, until, HOUR):
-            if stop.is_set():
-                break
             first, last = max(hour, since), min(hour + HOUR, until)
             found = await _hour(pipeline, settings, partition, first, last)
             if asked.repair and found.missing:
@@ -164,7 +176,6 @@ async def _partition(
     except CheckError as error:
         certificate.error = str(error)
     certificate.complete_through = rfc3339(through) if through > since else None
-    certificate.until = rfc3339(through) if stop.is_set() else certificate.until
     await anyio.to_thread.run_sync(_save, pipeline, partition, since, through)
     return certificate
 

@@ -101,11 +101,16 @@ def backfill(
         UsageError: another one is unfinished, or nothing can be read as asked.
         CheckError: the source or a sink cannot work at all.
     """
-    found = []
-    for settings in chosen(configuration, pipeline):
-        start = functools.partial(_begin, state, settings, since, until, asked, tuple(only), reparse, restart)
-        work = functools.partial(_run, configuration, settings, state, start, parallel, progress)
-        found.append(anyio.run(until_signalled, work))
+    found: list[Summary] = []
+
+    async def work(stop: anyio.Event) -> None:
+        for settings in chosen(configuration, pipeline):
+            if not stop.is_set():
+                start = functools.partial(_begin, state, settings, since, until, asked, reparse, restart)
+                found.append(await _run(configuration, settings, state, start, only, parallel, progress, stop))
+
+    # On a signal what was read is still delivered, for a while.
+    anyio.run(functools.partial(until_signalled, work, cancel=False))
     return found
 
 
@@ -115,7 +120,6 @@ def _begin(
     since: int,
     until: int | None,
     asked: str,
-    only: Sequence[str],
     reparse: bool,
     restart: bool,
     found: Sequence[str],
@@ -130,13 +134,17 @@ def _begin(
                 f"a backfill of pipeline {settings.name} is unfinished: `{plan.asked}`. Give it the same words to go "
                 "on with it, or --restart to give it up"
             )
+        logger.warning(
+            "going on with the backfill that was interrupted",
+            extra={"pipeline": settings.name, "since": rfc3339(plan.since), "until": rfc3339(plan.until)},
+        )
         return plan
     state.drop_lanes(settings.name, LANE)
     end = now if until is None else until
     if since >= end:
         raise UsageError(f"--since {rfc3339(since)} is not before --until {rfc3339(end)}")
     slice_ = max(HOUR, -(-(end - since) // MOST_SLICES // HOUR) * HOUR)
-    plan = Plan(asked, since, end, reparse, list(only) or list(found), now, slice_)
+    plan = Plan(asked, since, end, reparse, list(found), now, slice_)
     state.save_job(settings.name, JOB, msgspec.to_builtins(plan))
     return plan
 
@@ -146,6 +154,7 @@ async def _run(
     settings: config.Pipeline,
     state: State,
     start: Callable[[Sequence[str], int], Plan],
+    only: Sequence[str],
     parallel: int,
     progress: Callable[[Progress], None],
     stop: anyio.Event,
@@ -156,7 +165,7 @@ async def _run(
                 f"pipeline {pipeline.name} ships to sinks that neither know what they hold nor take an event twice "
                 "without repeating it: a backfill would repeat what was delivered"
             )
-        plan = start(await partitions(pipeline, ()), time.time_ns() // 1000)
+        plan = start(await partitions(pipeline, only), time.time_ns() // 1000)
         work = _Work(pipeline, plan, parallel, progress)
         await work.load()
         await pipeline.run(stop, work=work.run)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import anyio
 
-from vectadb_agent.errors import CheckError, UsageError, VectaDBAgentError
+from vectadb_agent.errors import UsageError, VectaDBAgentError
 from vectadb_agent.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from anyio.abc import TaskStatus
+
     from vectadb_agent import config
     from vectadb_agent.config import Configuration
     from vectadb_agent.state import State
-
-T = TypeVar("T")
 
 _RELATIVE = re.compile(r"(\d+(?:\.\d+)?)(m|h|d)")
 _MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -75,31 +76,40 @@ async def opened(configuration: Configuration, settings: config.Pipeline, state:
         yield Pipeline(settings, configuration.sinks, state)
 
 
-async def until_signalled(work: Callable[[anyio.Event], Awaitable[T]]) -> T:
-    """Run ``work(stop)``; ``stop`` is set by SIGINT or SIGTERM.
+async def until_signalled(work: Callable[[anyio.Event], Awaitable[None]], *, cancel: bool) -> bool:
+    """Run ``work(stop)``; return whether it ran to its end.
+
+    SIGINT or SIGTERM sets ``stop`` and, with ``cancel``, also cancels the work. A second signal ends the process at
+    once, with exit code 130.
 
     Raises:
         VectaDBAgentError: what ``work`` raised, by itself and not in a group.
     """
     stop = anyio.Event()
-    results: list[T] = []
+    scope = anyio.CancelScope()
     errors: list[VectaDBAgentError] = []
 
-    async def watch() -> None:
+    async def watch(*, task_status: TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
             async for _ in signals:
+                if stop.is_set():
+                    os._exit(130)
                 stop.set()
+                if cancel:
+                    scope.cancel()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(watch)
+        await group.start(watch)
         try:
-            results.append(await work(stop))
+            with scope:
+                await work(stop)
         except VectaDBAgentError as error:
             errors.append(error)
         group.cancel_scope.cancel()
     if errors:
         raise errors[0]
-    return results[0]
+    return not stop.is_set()
 
 
 async def partitions(pipeline: Pipeline, only: Sequence[str]) -> list[str]:
@@ -109,11 +119,9 @@ async def partitions(pipeline: Pipeline, only: Sequence[str]) -> list[str]:
         UsageError: one that is asked for is none of them.
         CheckError: they cannot be listed.
     """
-    try:
-        found = await pipeline.source.partitions()
-    except NotImplementedError:
-        raise CheckError(f"the source {pipeline.source.name} cannot list its partitions") from None
+    found = await pipeline.source.partitions()
     unknown = [name for name in only if name not in found]
     if unknown:
-        raise UsageError(f"{unknown[0]} is not read by pipeline {pipeline.name} (it reads: {', '.join(found[:20])})")
+        reads = ", ".join(found[:20])
+        raise UsageError(f"{unknown[0]} is not read by pipeline {pipeline.name} (it reads: {reads}); name --pipeline")
     return list(only) or found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from vectadb_agent.components import Batch, Sink, Source
     from vectadb_agent.pipeline import Pipeline
     from vectadb_agent.records import LogRecord
+
+logger = logging.getLogger("vectadb_agent.comparing")
 
 ASKED_AT_ONCE = 10_000
 """Records that a sink is asked about in one question."""
@@ -41,14 +44,15 @@ class Total(msgspec.Struct):
         return Total(self.count + count, (self.digest + digest) % 2**128)
 
 
-async def persist(ask: Callable[[], Awaitable[Any]], pause: Callable[[float], Awaitable[None]] = anyio.sleep) -> Any:
-    """Ask a sink until it answers, with growing pauses."""
+async def persist(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask a sink until it answers, with growing pauses; the log says why it takes so long."""
     wait = 0.5
     while True:
         try:
             return await ask()
         except RetryableError as error:
-            await pause(max(wait, error.retry_after or 0))
+            logger.warning("a sink does not say what it holds; asking again", extra={"error": str(error)})
+            await anyio.sleep(max(wait, error.retry_after or 0))
             wait = min(LONGEST_PAUSE, wait * 2)
 
 

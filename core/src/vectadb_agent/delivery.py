@@ -41,6 +41,10 @@ CATCH_UP_FACTOR = 20
 """How many times ``batch_size`` a batch may hold while an outage is caught up with; ``batch_bytes`` still holds."""
 
 
+SMALL_IN_A_ROW = 3
+"""Batches of the usual size, one after the other, after which an outage counts as caught up with."""
+
+
 class Parcel(msgspec.Struct, gc=False):
     """The events of one block, first the one that carries its records; ``size`` in characters of log text."""
 
@@ -67,6 +71,7 @@ class _Pace:
         self._since: float | None = None
         self._next = 0.0
         self._limit: float | None = None
+        self._small = 0
 
     @property
     def limited(self) -> bool:
@@ -99,11 +104,14 @@ class _Pace:
         self._next = turn + 1 / self._limit
         return turn - now
 
-    def caught_up(self) -> None:
-        """Nothing is queued any more."""
-        if self._limit is not None:
+    def took(self, *, small: bool) -> None:
+        """A turn was used. Several small batches in a row say that what had piled up is gone."""
+        if self._limit is None:
+            return
+        self._small = self._small + 1 if small else 0
+        if self._small >= SMALL_IN_A_ROW:
             self._limit = self._at = self._since = None
-            self._rate = 0.0
+            self._rate, self._small = 0.0, 0
 
 
 class Outlet:
@@ -176,7 +184,11 @@ class Outlet:
                 if not self._queue:
                     self._slots.release()
                     continue
-                group.start_soon(self._deliver_and_release, self._take())
+                parcels = self._take()
+                if self._failing_since is None:
+                    count = sum(len(parcel.events) for parcel in parcels)
+                    self._pace.took(small=count <= self.config.batch_size)
+                group.start_soon(self._deliver_and_release, parcels)
 
     def rush(self) -> None:
         """Send what is queued without waiting for batches to fill."""
@@ -186,7 +198,6 @@ class Outlet:
     async def _wait_for_batch(self) -> None:
         while True:
             if not self._queue:
-                self._pace.caught_up()
                 self._offered = anyio.Event()
                 await self._offered.wait()
                 continue

@@ -137,8 +137,12 @@ class Sweeper:
         if until is None:
             return
         try:
-            if follower.by_ledger and await self._ledger_remembers(follower.partition, since):
-                await self._sweep_by_ledger(follower, since, until)
+            edge = await anyio.to_thread.run_sync(
+                self._pipeline.state.ledger_edge, self._pipeline.name, follower.partition
+            )
+            tells = any(sink.tells for sink in self._pipeline.required)
+            if follower.by_ledger and (edge is None or edge < since or not tells):
+                await self._sweep_by_ledger(follower, since, until, edge)
             else:
                 await self._sweep_by_sinks(follower, since, until)
         except CheckError as error:
@@ -163,16 +167,14 @@ class Sweeper:
             extra={"partition": follower.partition, "age": follower.age, "error": reason, "pause_seconds": pause},
         )
 
-    async def _ledger_remembers(self, partition: str, since: int) -> bool:
-        edge = await anyio.to_thread.run_sync(self._pipeline.state.ledger_edge, self._pipeline.name, partition)
-        return edge is None or edge < since or not any(sink.tells for sink in self._pipeline.required)
+    async def _sweep_by_ledger(self, follower: _Follower, since: int, until: int, edge: int | None) -> None:
+        """Read on where the lane ended: blocks that are open at the end of a stretch go on in the next one.
 
-    async def _sweep_by_ledger(self, follower: _Follower, since: int, until: int) -> None:
-        """Read on where the lane ended: blocks that are open at the end of a stretch go on in the next one."""
+        ``edge``: up to this time the ledger may have forgotten.
+        """
         pipeline, partition = self._pipeline, follower.partition
         lane = await pipeline.lane(partition, follower.lane, "differing")
         lane.read_at = self._source.now()
-        edge = await anyio.to_thread.run_sync(pipeline.state.ledger_edge, pipeline.name, partition)
         async with rereading(self._source, partition, since, until) as batches:
             async for batch in batches:
                 self.swept += len(batch.records)
