@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
-import time
 from typing import TYPE_CHECKING
 
-from benchmarks import chaos_kills, chaos_lags, chaos_load
-from benchmarks.processes import BenchmarkFailed
-from benchmarks.table import Row, as_json, show
+from benchmarks import chaos_kills, chaos_lags, chaos_load, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from benchmarks.table import Row
 
 SEED = 20_261_124
 
@@ -30,28 +30,14 @@ ROWS: dict[str, Callable[[int, bool], list[Row]]] = {
 def main() -> int:
     """Run the rows that are named, or all."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
-    options.add_argument("names", nargs="*", metavar="ROW", help=f"which: {', '.join(ROWS)} (default: all)")
+    command.add(options, ROWS)
     options.add_argument(
         "--seed", type=int, default=SEED, help="what everything random follows from (default: %(default)s)"
     )
     options.add_argument("--short", action="store_true", help="scaled down to seconds")
-    options.add_argument("--json", action="store_true", help="print the rows as JSON")
     given = options.parse_args()
-    unknown = [name for name in given.names if name not in ROWS]
-    if unknown:
-        options.error(f"no row {unknown[0]!r} (there are: {', '.join(ROWS)})")
-    rows: list[Row] = []
-    failed = False
-    for name in given.names or ROWS:
-        started = time.monotonic()
-        try:
-            rows += ROWS[name](given.seed, given.short)
-        except BenchmarkFailed as error:
-            failed = True
-            print(f"{name}: {error}", file=sys.stderr)
-        print(f"{name}: seed {given.seed}, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    print(as_json(rows)) if given.json else show(rows)
-    return int(failed or any(row.good is False for row in rows))
+    print(f"seed {given.seed}", file=sys.stderr, flush=True)
+    return command.run(given, {name: functools.partial(row, given.seed, given.short) for name, row in ROWS.items()})
 
 
 if __name__ == "__main__":
