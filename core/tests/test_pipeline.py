@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vectadb_agent import Batch, Block, ComponentConfig, Event, LogRecord, LogStream, Outcome, Parser, Piece, Result
 from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.errors import CheckError, ParseError, PermanentError, TooLargeError
-from vectadb_agent.pipeline import Pipeline
+from vectadb_agent.pipeline import OVERHEAD, Pipeline
 from vectadb_agent.state import State
 from vectadb_agent.testing.fakes import ListSource, MemorySink, failing
 
@@ -439,3 +439,27 @@ async def test_the_ledger_knows_a_record_only_when_all_its_pieces_have_arrived(s
             stop.set()
     assert sorted(event.raw or "" for event in sink.events.values()) == ["a|", "b\nx"]
     assert len(state.delivered("p", "/g", 0, 10_000_000)) == 3
+
+
+async def test_what_arrives_faster_than_it_is_saved_waits_and_a_full_disk_makes_the_ledger_forget(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_agent.pipeline.UNSAVED", 1_000)
+    most = 0
+    pipeline = build(ListSource(batches([f"m{n}" for n in range(6_000)], size=500)), state, MemorySink(batch_age="0s"))
+    save = state.save
+
+    def full(*arguments: Any, **options: Any) -> None:
+        nonlocal most
+        lane = pipeline.lanes["/g", ""]
+        most = max(most, len(lane.unsaved.delivered) + lane.saving)
+        if pipeline.counts.delivered < 5_000:
+            raise OSError("no space left on device")
+        save(*arguments, **options)
+
+    monkeypatch.setattr(state, "save", full)
+    with anyio.fail_after(30):
+        await pipeline.run(anyio.Event(), drain=True)
+    assert pipeline.counts.delivered == 6_000
+    assert most <= 1_000 + 250 + 4_000_000 // OVERHEAD, "beyond it, what was in flight when it was reached"
+    assert state.checkpoints("p")["/g"] == {"position": 11}

@@ -332,7 +332,7 @@ def test_a_commit_that_fails_leaves_no_transaction_open() -> None:
 
 def test_a_failed_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
     with State(tmp_path) as state:
-        with pytest.raises(sqlite3.Error):
+        with pytest.raises(TypeError):
             state.save("p", "/g", checkpoint={"a": 1}, delivered=[(1, object(), 1)])  # type: ignore[list-item]
         assert state.checkpoints("p") == {}
         save(state, 1, [1])

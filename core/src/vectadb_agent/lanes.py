@@ -92,6 +92,8 @@ class Lane:
     """Head only: keys of records in flight, or delivered but not yet in the ledger."""
     unsaved: Unsaved = field(default_factory=Unsaved)
     dirty: bool = False
+    saving: int = 0
+    """Records on their way into the ledger."""
     ledger_end: int | None = None
     reports_progress: bool = False
     checkpoint: Checkpoint | None = None

@@ -43,6 +43,8 @@ CHUNK = 250
 """Records taken at once: between two chunks there must be room, and other tasks have their turn."""
 OVERHEAD = 1_500
 """Bytes that a record in flight takes beside its text, about: its event, ids and bookkeeping."""
+UNSAVED = 50_000
+"""Most records of a lane that have arrived and are not in the ledger yet; 100 to 200 bytes each in memory."""
 STUCK_AFTER = 120.0
 """Seconds without a settled record, though some are in flight, after which a pipeline counts as stuck."""
 HOUR = 3_600_000_000
@@ -273,6 +275,7 @@ class Pipeline:
             chunk = [(_clean(record), key) for record, key in fresh[start : start + CHUNK]]
             size = sum(len(record.message) for record, _ in chunk)
             await self._room_for(size + OVERHEAD * len(chunk))
+            await self._until(lambda: len(lane.unsaved.delivered) + lane.saving < UNSAVED)
             self.counts.read += len(chunk)
             self._bytes += size
             now = self._clock()
@@ -511,14 +514,18 @@ class Pipeline:
     async def _save(self) -> None:
         for lane in [lane for lane in self.lanes.values() if lane.dirty]:
             unsaved, lane.unsaved = lane.unsaved, Unsaved()
+            lane.saving = len(unsaved.delivered)
             try:
                 await anyio.to_thread.run_sync(self._write, lane, unsaved)
             except Exception as error:
                 # A full disk must not stop delivery: the older checkpoint stays good, and this one is tried again.
                 logger.exception("cannot save the checkpoint", extra={"pipeline": self.name, "error": str(error)})
                 lane.unsaved = _merged(unsaved, lane.unsaved)
+                lane.saving = 0
+                self._forget_some(lane)
                 self._dirty.set()
                 continue
+            lane.saving = 0
             lane.dirty = bool(lane.unsaved != Unsaved())
             lane.known.difference_update(key for _, key, _ in unsaved.delivered)
             lane.saved_through = unsaved.read_through or lane.saved_through
@@ -526,6 +533,14 @@ class Pipeline:
                 latest = max(row[0] for row in unsaved.delivered)
                 lane.ledger_end = max(lane.ledger_end or latest, latest)
             self._note_change()
+
+    def _forget_some(self, lane: Lane) -> None:
+        """Keep the memory bounded while nothing can be saved: the ledger may forget, for the sinks know the ids."""
+        rows = lane.unsaved.delivered
+        if len(rows) >= UNSAVED // 2:
+            lane.known.difference_update(key for _, key, _ in rows[: -UNSAVED // 4])
+            del rows[: -UNSAVED // 4]
+        self._note_change()
 
     def _write(self, lane: Lane, unsaved: Unsaved) -> None:
         """Save what a lane has to save. Run in a thread."""
