@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 STREAM = LogStream("test", "1", "eu", "/g", "s")
+OTHER = LogStream("test", "1", "eu", "/g", "other")
 
 
 class Marked(Parser):
@@ -463,3 +465,24 @@ async def test_what_arrives_faster_than_it_is_saved_waits_and_a_full_disk_makes_
     assert pipeline.counts.delivered == 6_000
     assert most <= 1_000 + 250 + 4_000_000 // OVERHEAD, "beyond it, what was in flight when it was reached"
     assert state.checkpoints("p")["/g"] == {"position": 11}
+
+
+async def test_pages_behind_a_block_that_waits_for_lines_do_not_keep_their_records(state: State) -> None:
+    source = ListSource(batches(["(open", *(f"m{n}" for n in range(20))], size=3), stay=True)
+    pipeline = build(source, state, MemorySink(batch_age="0s"))
+    for batch in source.batches:
+        batch.read_through = 0
+    first = source.batches[0]
+    first.records = [msgspec.structs.replace(first.records[0], stream=OTHER), *first.records[1:]]
+    stop = anyio.Event()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(pipeline.run, stop)
+            while True:
+                if pipeline.counts.delivered == 20:
+                    break
+                await anyio.sleep(0.005)
+            pages = pipeline.lanes["/g", ""].pages
+            assert len(pages) == 7, "all wait for the first"
+            assert not any(page.batch.records for page in pages)
+            stop.set()

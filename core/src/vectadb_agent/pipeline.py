@@ -19,7 +19,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vectadb_agent.components import Figure, Outcome, SinkConfig
+from vectadb_agent.components import Batch, Figure, Outcome, SinkConfig
 from vectadb_agent.delivery import Fate, Outlet, Overlap, Parcel
 from vectadb_agent.errors import CheckError
 from vectadb_agent.join import Joined, Joiner
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from vectadb_agent import config
-    from vectadb_agent.components import Batch, Sink
+    from vectadb_agent.components import Sink
     from vectadb_agent.records import Event
     from vectadb_agent.state import State
 
@@ -43,7 +43,7 @@ CHUNK = 250
 """Records taken at once: between two chunks there must be room, and other tasks have their turn."""
 OVERHEAD = 1_500
 """Bytes that a record in flight takes beside its text, about: its event, ids and bookkeeping."""
-UNSAVED = 50_000
+UNSAVED = 10_000
 """Most records of a lane that have arrived and are not in the ledger yet; 100 to 200 bytes each in memory."""
 STUCK_AFTER = 120.0
 """Seconds without a settled record, though some are in flight, after which a pipeline counts as stuck."""
@@ -285,6 +285,8 @@ class Pipeline:
                 self._held.set()
             await anyio.lowlevel.checkpoint()
         page.torn = False
+        # One block that waits for more lines holds up all later pages: they must not hold their records as well.
+        page.batch = _without_records(batch)
         if batch.read_through is not None:
             lane.reports_progress = True
             self._emit(lane.joiner.read_through(batch.read_through))
@@ -627,6 +629,11 @@ class Pipeline:
 def key_of(event_id: str) -> bytes:
     """The 16 bytes of an id."""
     return bytes.fromhex(event_id.replace("-", ""))
+
+
+def _without_records(batch: Batch) -> Batch:
+    """What is left to know of a batch that was taken in; one that wants to be told its fate stays as it is."""
+    return batch if type(batch).settle is not Batch.settle else msgspec.structs.replace(batch, records=())
 
 
 def _is_done(lane: Lane) -> bool:
