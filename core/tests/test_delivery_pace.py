@@ -26,9 +26,10 @@ def after_an_outage(usual: float, *, worked_for: float = 600.0) -> tuple[_Pace, 
     return pace, now + 600
 
 
+@pytest.mark.parametrize("worked_for", [20.0, 600.0])
 @pytest.mark.parametrize("usual", [0.5, 1.7, 20])
-def test_writes_go_at_most_twice_as_often_as_usual(usual: float) -> None:
-    pace, now = after_an_outage(usual)
+def test_writes_go_at_most_twice_as_often_as_usual(usual: float, worked_for: float) -> None:
+    pace, now = after_an_outage(usual, worked_for=worked_for)
     turns, end = 0, now + 100
     while True:
         now += pace.wait(now)
@@ -36,7 +37,8 @@ def test_writes_go_at_most_twice_as_often_as_usual(usual: float) -> None:
             break
         turns += 1
         pace.took(small=False)
-    assert 1.7 * usual * 100 <= turns <= 2.05 * usual * 100 + 1
+    seen = 1 + 1 / (usual * worked_for)  # a rate is known by so many writes
+    assert 1.7 * usual * 100 <= turns <= 2.05 * usual * 100 * seen + 1
 
 
 def test_a_sink_that_failed_before_its_usual_rate_is_known_is_not_held_back() -> None:
@@ -57,6 +59,7 @@ async def test_an_empty_queue_while_the_sink_is_down_is_no_sign_of_having_caught
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(delivery, "RATE_MEMORY", 0.05)
+    monkeypatch.setattr(delivery, "RATE_KNOWN_AFTER", 0.02)
     monkeypatch.setattr(delivery, "FIRST_PAUSE", 0.01)
     down = False
     asked = anyio.Event()

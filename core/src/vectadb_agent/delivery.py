@@ -35,6 +35,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 RATE_MEMORY = 120.0
 """Seconds over which the usual rate of writes is averaged."""
+RATE_KNOWN_AFTER = 15.0
+"""Seconds that a sink must have worked for its usual rate to be known."""
 LEAST_RATE = 0.2
 """Writes a second that are allowed after an outage, however few were usual."""
 CATCH_UP_FACTOR = 20
@@ -89,7 +91,7 @@ class _Pace:
 
     def failed(self, now: float) -> None:
         """The sink has begun to fail. What it was used to is known only if it worked for a while."""
-        if self.limited or self._since is None or self._at is None or now - self._since < RATE_MEMORY / 2:
+        if self.limited or self._since is None or self._at is None or now - self._since < RATE_KNOWN_AFTER:
             return
         seen = 1 - math.exp((self._since - now) / RATE_MEMORY)
         usual = self._rate * math.exp((self._at - now) / RATE_MEMORY) / seen
