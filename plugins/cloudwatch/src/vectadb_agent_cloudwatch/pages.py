@@ -91,10 +91,12 @@ class FilterPages:
         slots: anyio.Semaphore,
         streams: Sequence[str] = (),
         pattern: str | None = None,
+        limit: int = _FULL_PAGE,
     ) -> None:
         self._api, self._group, self._turns, self._slots = api, group, turns, slots
         self._streams = tuple(dict.fromkeys(streams))
         self._pattern = pattern
+        self._limit = limit
 
     async def passes(self) -> list[Pass]:
         """One, or one for each hundred streams."""
@@ -109,6 +111,7 @@ class FilterPages:
             "logGroupName": self._group.name,
             "startTime": window.start,
             "endTime": window.end,
+            "limit": self._limit,
             "interleaved": True,  # AWS always does; what stands in for it in tests does not
         }
         if part.streams:

@@ -273,6 +273,7 @@ class CloudWatchSource(Source):
             slots=slots,
             streams=streams,
             pattern=self.config.filter_pattern,
+            limit=self.config.page_records,
         )
 
     def turns(self, operation: str, *, again: bool = False) -> Turns:
