@@ -1,12 +1,13 @@
 """The command line: ``serve``; and commands that ask a running server, ``traces``, ``search``, ``reindex`` and others.
 
 Exit codes: 0 done; 1 it cannot work (no server, port in use, data directory locked); 2 the settings or the command line
-are wrong; 130 stopped by a second signal.
+are wrong; 3 ``check`` found differences; 130 stopped by a second signal.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import re
@@ -19,9 +20,9 @@ from urllib.parse import quote
 from vectadb_server import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-CANNOT_WORK, WRONG_USE, SECOND_SIGNAL = 1, 2, 130
+CANNOT_WORK, WRONG_USE, DIFFERENT, SECOND_SIGNAL = 1, 2, 3, 130
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 _WHEN = "RFC 3339, or a time before now: -15m, -2h, -7d"
@@ -29,6 +30,10 @@ _WHEN = "RFC 3339, or a time before now: -15m, -2h, -7d"
 
 class CommandError(Exception):
     """A command cannot do what it was asked; the text is for people."""
+
+
+class _NoServer(CommandError):
+    """Nobody answers at the URL."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vectadb",
         description="Takes agent events, groups them into traces, keeps and finds them.",
-        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong settings or usage, 130 stopped by a second signal.",
+        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong settings or usage, 3 check found differences, 130 stopped "
+        "by a second signal.",
     )
     parser.add_argument("--version", action="version", version=f"vectadb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -124,6 +130,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_times(reindex)
     _add_server(reindex)
+    _add_data_dir(reindex)
+
+    check = commands.add_parser(
+        "check",
+        help="compare the record with its search index, digests and summaries",
+        description="Compare the record with its search index, digests and trace summaries, day by day, beside "
+        "everything else. Exit code 3: they differ.",
+    )
+    check.add_argument("--repair", action="store_true", help="mend what differs, and look again")
+    _add_server(check)
+    _add_data_dir(check)
     return parser
 
 
@@ -136,6 +153,14 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     url = os.environ.get("VECTADB_URL") or DEFAULT_URL
     parser.add_argument("--url", default=url, help=f"the server (default: VECTADB_URL, else {DEFAULT_URL})")
     parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="where no server runs: the directory to work on (default: VECTADB_DATA_DIR, else ./data)",
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -201,18 +226,63 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _reindex(options: argparse.Namespace) -> int:
-    path = "/api/v1/admin/reindex"
-    reply = _ask(options, "POST", path, query={"since": options.since, "until": options.until})
     from vectadb_server import render
 
-    while reply["days_left"]:
-        if not options.json:
-            render.reindexing(reply)
-        time.sleep(0.5)
-        reply = _ask(options, "GET", path)
+    path = "/api/v1/admin/reindex"
+    with _a_server(options):
+        reply = _ask(options, "POST", path, query={"since": options.since, "until": options.until})
+        while reply["days_left"]:
+            if not options.json:
+                render.reindexing(reply)
+            time.sleep(0.5)
+            reply = _ask(options, "GET", path)
     if not _as_json(options, reply):
         print("The index is made anew.")
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from vectadb_server import render
+
+    path = "/api/v1/admin/check"
+    with _a_server(options):
+        reply = _ask(options, "POST", path, query={"repair": "true" if options.repair else "false"})
+        while reply["running"]:
+            if not options.json:
+                render.checking(reply)
+            time.sleep(0.1)
+            reply = _ask(options, "GET", path)
+    if reply["error"] is not None:
+        raise CommandError(f"it could not be finished: {reply['error']}. Next: run it again")
+    if not _as_json(options, reply):
+        render.checked(reply)
+    return 0 if reply["complete"] else DIFFERENT
+
+
+@contextlib.contextmanager
+def _a_server(options: argparse.Namespace) -> Iterator[None]:
+    """Have a server to ask at ``options.url``; where none runs, one for this command, on the data directory.
+
+    Raises:
+        CommandError: there is neither a server nor a data directory, or another server has it.
+    """
+    if options.data_dir is None:
+        try:
+            _ask(options, "GET", "/health")
+        except _NoServer as error:
+            options.data_dir = Path(os.environ.get("VECTADB_DATA_DIR") or "data")
+            if not (options.data_dir / "record").is_dir():
+                raise CommandError(f"{error}; or with --data-dir the directory of one that is stopped") from None
+        else:
+            yield
+            return
+    from vectadb_server.local_server import CannotStart, started
+
+    try:
+        with started(options.data_dir) as options.url:
+            yield
+    except CannotStart as error:
+        raise CommandError(str(error)) from None
 
 
 def _ask(options: argparse.Namespace, method: str, path: str, *, query: Any = None, body: Any = None) -> Any:
@@ -234,7 +304,7 @@ def _ask(options: argparse.Namespace, method: str, path: str, *, query: Any = No
         raise CommandError(f"{url} is no URL of a server; right would be {DEFAULT_URL}") from None
     except httpx.ConnectError:
         text = "start one with `vectadb serve`, or name another with --url or VECTADB_URL"
-        raise CommandError(f"no server answers at {url}. Next: {text}") from None
+        raise _NoServer(f"no server answers at {url}. Next: {text}") from None
     except httpx.HTTPError as error:
         raise CommandError(f"{url} did not answer: {str(error) or type(error).__name__}") from None
     try:
@@ -262,4 +332,5 @@ _COMMANDS = {
     "search": _search,
     "stats": _stats,
     "reindex": _reindex,
+    "check": _check,
 }

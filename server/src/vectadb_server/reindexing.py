@@ -77,6 +77,23 @@ class Reindexer:
         self._asked.set()
         return await self.progress()
 
+    async def begin_if_lost(self) -> None:
+        """Have all days made anew where the index is not the one that was filled: somebody removed its directory.
+
+        Raises:
+            SearchUnavailable: the index cannot be asked.
+        """
+        found = self._index.generation
+        async with self._segments.use(META) as meta:
+            [known] = await meta.one("SELECT VALUE generation FROM schema:index") or [None]
+        days = self._segments.days()
+        # A record of an older version has not noted which index it filled.
+        if days and (known != found if known is not None else not await self._index.count()):
+            _log.warning("the search index is empty: it is made anew from the record", extra={"days": len(days)})
+            await self.begin(days)
+        async with self._segments.use(META) as meta:
+            await meta.run("UPSERT schema:index SET generation = $found RETURN NONE", {"found": found})
+
     async def progress(self) -> Progress:
         """Return how far it is; nothing is left once ``days_left`` is empty."""
         return msgspec.structs.replace(self._now, days_left=sorted(await self._left(), reverse=True))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -67,6 +67,34 @@ def reindexing(reply: dict[str, Any]) -> None:
     line += f"; it waits: {printable(why)}" if why else ""
     sys.stdout.write(f"\r\x1b[K{line}" if sys.stdout.isatty() else f"{line}\n")
     sys.stdout.flush()
+
+
+def checking(reply: dict[str, Any]) -> None:
+    """Print how far a check is, on a terminal alone."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"\r\x1b[K{reply['day'] or 'waiting for the indexer'}: {reply['events']:,} events looked at")
+        sys.stdout.flush()
+
+
+def checked(reply: dict[str, Any]) -> None:
+    """Print what a check found: a line for each day, and a last one that says it all."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\r\x1b[K")
+    names = ("events", "searchable", "missing", "extra", "stale", "digests", "traces", "waiting")
+    table = Table("day", *(Column(name, justify="right") for name in names), box=None, pad_edge=False)
+    for day in reply["days"]:
+        table.add_row(day["day"], *(f"{day[name]:,}" for name in names))
+    console = _console()
+    console.print(table)
+    for day in reply["days"]:
+        if day["examples"]:
+            console.print(_text(f"{day['day']} differs in: {', '.join(day['examples'])}"))
+    if reply["complete"]:
+        mended = "what differed was mended; now " if reply["repairing"] else ""
+        console.print(f"{mended}index, digests and summaries are those of the record.")
+    else:
+        next_step = "run it again; what differs still is a mistake to report" if reply["repairing"] else "--repair"
+        console.print(f"index, digests or summaries are not those of the record. Next: {next_step}")
 
 
 def trace(reply: dict[str, Any]) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from vectadb_server.metrics import Metrics
 from vectadb_server.settings import Settings
-from vectadb_server.stores.base import SearchUnavailable
+from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from vectadb_server.checking import Checker
     from vectadb_server.indexer import Lag
     from vectadb_server.ingest import Outcome
     from vectadb_server.model import Event
@@ -68,6 +69,7 @@ class Services:
     indexer: Follower
     space: Space | None = None
     reindexer: Reindexer | None = None
+    checker: Checker | None = None
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -81,6 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         StoreUnavailable: the record cannot be opened; the text says why and what to do.
     """
     # They load the engines: only now, so that the command line starts at once.
+    from vectadb_server.checking import Checker
     from vectadb_server.indexer import Indexer
     from vectadb_server.ingest import Ingest
     from vectadb_server.reindexing import Reindexer
@@ -93,10 +96,12 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(store.close)
         index = EdgeSearch(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(index.close)
-        starting = asyncio.create_task(_start(index), name="start of the search index")
-        stack.callback(starting.cancel)
         indexer = await stack.enter_async_context(Indexer(store, index))
         reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
+        checker = Checker(store, index, indexer)
+        stack.push_async_callback(checker.close)
+        starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
+        stack.callback(starting.cancel)
         services = Services(
             settings=settings,
             record=store,
@@ -105,16 +110,18 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             indexer=indexer,
             space=Space(settings.data_dir, settings.min_free),
             reindexer=reindexer,
+            checker=checker,
         )
         yield services
         await _drain(services)
 
 
-async def _start(index: EdgeSearch) -> None:
+async def _start(index: EdgeSearch, reindexer: Reindexer) -> None:
     """Start the search index early, though nobody waits for it: the record takes events without it."""
     try:
         await index.start()
-    except SearchUnavailable as error:
+        await reindexer.begin_if_lost()
+    except (SearchUnavailable, StoreUnavailable) as error:
         _log.error("search does not work, all else does: %s", error)
 
 

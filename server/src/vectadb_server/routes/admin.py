@@ -1,13 +1,14 @@
-"""``/api/v1/admin/reindex``: makes search index, summaries and graph anew. For callers on this machine only."""
+"""``/api/v1/admin``: making the search index anew, and checking it. For callers on the server's own machine only."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar.params import QueryParameter, SkipValidation
 
+from vectadb_server.checking import Checked, Checker
 from vectadb_server.reindexing import Progress, Reindexer
 from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _TAGS = ["admin"]
 _PATH = "/api/v1/admin/reindex"
+_CHECK = "/api/v1/admin/check"
 
 
 @post(_PATH, status_code=200, tags=_TAGS, responses=docs.replies(Progress, "It has begun", errors=(400, 403)))
@@ -47,12 +49,41 @@ async def read_reindex(
     return Response(await _reindexer(request, services).progress())
 
 
+@post(_CHECK, status_code=200, tags=_TAGS, responses=docs.replies(Checked, "It has begun", errors=(400, 403)))
+async def post_check(
+    request: Request[Any, Any, Any],
+    services: NamedDependency[SkipValidation[Services]],
+    repair: Annotated[bool, QueryParameter(name="repair", description="Mend what differs, and look again.")] = False,
+) -> Response[Checked]:
+    """Compare the record with search index, digests and trace summaries; `repair` mends what differs."""
+    return Response(_checker(request, services).begin(repair=repair))
+
+
+@get(_CHECK, tags=_TAGS, responses=docs.replies(Checked, "How far it is, or what it found", errors=(403,)))
+async def read_check(
+    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
+) -> Response[Checked]:
+    """Say how far the check is; once it is through, what it found."""
+    return Response(_checker(request, services).progress())
+
+
 def _reindexer(request: Request[Any, Any, Any], services: Services) -> Reindexer:
-    if request.client is None or not is_loopback(request.client.host):
-        raise Refusal(403, "this is for callers on the server's own machine. Next: run `vectadb reindex` there")
+    _local(request, "reindex")
     if services.reindexer is None:
         raise Refusal(404, "this server has no index to make anew")
     return services.reindexer
 
 
-HANDLERS: list[Any] = [post_reindex, read_reindex]
+def _checker(request: Request[Any, Any, Any], services: Services) -> Checker:
+    _local(request, "check")
+    if services.checker is None:
+        raise Refusal(404, "this server has no index to check")
+    return services.checker
+
+
+def _local(request: Request[Any, Any, Any], command: str) -> None:
+    if request.client is None or not is_loopback(request.client.host):
+        raise Refusal(403, f"this is for callers on the server's own machine. Next: run `vectadb {command}` there")
+
+
+HANDLERS: list[Any] = [post_reindex, read_reindex, post_check, read_check]

@@ -253,6 +253,32 @@ class Reading(RecordReader):
             each.durations.sort()
         return buckets
 
+    async def scan(self, day: str, limit: int) -> AsyncIterator[list[rows.StoredEvent]]:
+        """Go through all events of a day in the order of their ids, at most so many at once."""
+        after = ""
+        while day in self._segments:
+            # The id is one of ours, a UUID: parameters are not possible in a range of them.
+            first = f"event:u'{after}'>.." if after else "event"
+            async with self._segments.use(day) as db:
+                found = await db.one(f"SELECT {rows.WHOLE} FROM {first} LIMIT {limit}")  # noqa: S608 - a UUID and a number
+            if not found:
+                return
+            after = str(key_of(found[-1][0]))
+            yield [each for each in (rows.whole(row, day) for row in found) if each is not None]
+
+    async def summarised(self, day: str) -> dict[str, int]:
+        """Return the traces whose summary is kept with this day, each with the number of events it counts."""
+        async with self._segments.use(day) as db:
+            return {trace.trace_id: trace.events for trace in map(rows.trace, await db.one("SELECT body FROM trace"))}
+
+    async def digest_of(self, day: str) -> list[tuple[digests.GroupHour, int, int]]:
+        """Return count and sum of the records of each log group and hour of a day."""
+        totals = digests.Totals()
+        async with self._segments.use(day) as db:
+            for _, where, count, total in await digests.read(db, None):
+                totals.add(where, count, total)
+        return totals.items()
+
     async def days(self) -> list[str]:
         """See :class:`RecordReader`."""
         return self._segments.days()

@@ -1,0 +1,190 @@
+"""``vectadb check``: what differs from the record is named, by day, and mended on demand; a lost index comes back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from vectadb_server.stores.base import Document
+from vectadb_server.stores.edge import EdgeSearch
+from vectadb_server.stores.segments import Segments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.anyio
+
+DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
+
+
+def event(number: int) -> dict[str, Any]:
+    at = f"{DAYS[number % 3]}T12:00:00Z"
+    source = {
+        "system": "cloudwatch",
+        "account": "1",
+        "region": "eu-west-1",
+        "log_group": "/g",
+        "log_stream": "s",
+        "log_id": str(number),
+        "timestamp": at,
+    }
+    raw = f"nightingale {number}"
+    return {"timestamp": at, "trace_id": f"t{number % 7}", "raw": raw, "source": source, "event_type": "log"}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VECTADB_")}
+    command = [sys.executable, "-m", "vectadb_server", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env={**kept, **variables})
+
+
+def check(data_dir: Path, *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    ended = run("check", "--data-dir", str(data_dir), "--json", *arguments)
+    assert ended.returncode in (0, 3), ended.stderr
+    return ended.returncode, {day.pop("day"): day for day in json.loads(ended.stdout)["days"]}
+
+
+def found(server: Any) -> int:
+    asked = {"query": "nightingale", "mode": "text", "limit": 100}
+    reply = httpx.post(f"{server.url}/api/v1/search", json=asked, timeout=60)
+    return len(reply.json()["results"]) if reply.status_code == 200 else 0
+
+
+def differing(days: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
+    names = ("missing", "extra", "stale", "digests", "traces")
+    return {day: wrong for day, each in days.items() if (wrong := {name: each[name] for name in names if each[name]})}
+
+
+@pytest.fixture(scope="module")
+def whole(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory of 60 events in three days and seven traces, all of it indexed; copy it before you harm it."""
+    folder = tmp_path_factory.mktemp("whole") / "data"
+    with serve(folder) as server:
+        server.post([event(number) for number in range(60)])
+        server.until(lambda: found(server) == 60)
+        ended = run("check", "--url", server.url)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.endswith("index, digests and summaries are those of the record.\n")
+        server.popen.terminate()
+        server.popen.wait(60)
+    return folder
+
+
+@pytest.fixture
+def data(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "data"))
+
+
+async def harm(data: Path, day: str, sql: str, **values: Any) -> None:
+    segments = Segments(data / "record")
+    await segments.start()
+    try:
+        async with segments.use(day) as db:
+            await db.run(sql, values)
+    finally:
+        await segments.stop()
+
+
+def test_a_lost_day_of_the_index_is_missing_and_comes_back(data: Path) -> None:
+    shutil.rmtree(data / "search" / DAYS[1])
+    code, days = check(data)
+    assert (code, differing(days)) == (3, {DAYS[1]: {"missing": 20}})
+    assert len(days[DAYS[1]]["examples"]) == 20
+    code, days = check(data, "--repair")
+    assert (code, differing(days)) == (0, {})
+    assert {day: each["searchable"] for day, each in days.items()} == dict.fromkeys(DAYS, 20)
+    assert check(data)[0] == 0
+
+
+async def test_an_event_that_the_record_lost_is_too_much_everywhere_else(data: Path) -> None:
+    # Nothing does this but a broken disk or a person: the other copies of the truth tell on it.
+    await harm(data, DAYS[0], "DELETE (SELECT VALUE id FROM event WHERE trace IS NOT NONE LIMIT 1) RETURN NONE")
+    code, days = check(data)
+    assert (code, differing(days)) == (3, {DAYS[0]: {"extra": 1, "digests": 1, "traces": 1}})
+    code, days = check(data, "--repair")
+    assert (code, differing(days)) == (0, {})
+    assert days[DAYS[0]]["events"] == 19
+    assert check(data)[0] == 0
+
+
+async def test_summaries_that_are_gone_or_too_many_are_made_anew(data: Path, serve: Callable[..., Any]) -> None:
+    with serve(data) as server:
+        before = server.get("/api/v1/traces").json()
+        server.popen.terminate()
+        server.popen.wait(60)
+    await harm(data, DAYS[0], "DELETE (SELECT VALUE id FROM trace LIMIT 2) RETURN NONE")
+    code, days = check(data)
+    assert (code, differing(days)) == (3, {DAYS[0]: {"traces": 2}})
+    assert check(data, "--repair")[0] == 0
+    with serve(data) as server:
+        assert server.get("/api/v1/traces").json() == before
+
+
+async def test_a_document_of_another_time_is_stale(data: Path) -> None:
+    segments = Segments(data / "record")
+    await segments.start()
+    async with segments.use(DAYS[2]) as db:
+        [key] = await db.one("SELECT VALUE id FROM event LIMIT 1")
+    await segments.stop()
+    index = EdgeSearch(data)
+    await index.upsert([Document(event_id=str(key.id), day=DAYS[2], text="nightingale", us=1, event_type="log")])
+    await index.close()
+    code, days = check(data)
+    assert (code, differing(days)) == (3, {DAYS[2]: {"stale": 1}})
+    assert check(data, "--repair")[0] == 0
+
+
+def test_an_index_that_somebody_removed_is_made_anew_at_the_next_start(data: Path, serve: Callable[..., Any]) -> None:
+    shutil.rmtree(data / "search")
+    with serve(data) as server:
+        server.until(lambda: found(server) == 60)
+        server.until(lambda: not server.get("/api/v1/admin/reindex").json()["days_left"])
+
+
+def test_reindexing_goes_on_after_a_sigkill_in_its_middle(serve: Callable[..., Any], tmp_path: Path) -> None:
+    events = [event(3 * number) for number in range(4_000)]
+    with serve(tmp_path) as server:
+        for first in range(0, len(events), 1_000):
+            server.post(events[first : first + 1_000])
+        server.until(lambda: server.get("/health/ready").status_code == 200)
+        httpx.post(f"{server.url}/api/v1/admin/reindex", timeout=60)
+        server.until(lambda: server.get("/api/v1/admin/reindex").json()["rows"] >= 500)
+        assert server.get("/api/v1/admin/reindex").json()["days_left"]
+        server.kill()
+    with serve(tmp_path) as server:
+        server.until(lambda: not server.get("/api/v1/admin/reindex").json()["days_left"])
+        ended = run("check", "--url", server.url, "--json")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        [day] = json.loads(ended.stdout)["days"]
+        assert (day["events"], day["searchable"], day["waiting"]) == (4_000, 4_000, 0)
+
+
+def test_without_a_server_it_works_on_the_directory_itself(data: Path, tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    for command, last in (("check", "are those of the record."), ("reindex", "made anew.")):
+        ended = run(command, "--url", nobody, VECTADB_DATA_DIR=str(data))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.rstrip().endswith(last)
+        ended = run(command, "--url", nobody, VECTADB_DATA_DIR=str(tmp_path / "none"))
+        assert ended.returncode == 1
+        assert "no server answers at http://127.0.0.1:9" in ended.stderr
+        assert "--data-dir" in ended.stderr
+        ended = run(command, "--data-dir", str(tmp_path / "none"))
+        assert (
+            ended.stderr == f"vectadb {command}: {tmp_path}/none: there is no data of VectaDB. Next: check --data-dir\n"
+        )
+
+
+def test_a_directory_that_a_server_has_is_left_alone(data: Path, serve: Callable[..., Any]) -> None:
+    with serve(data) as server:
+        ended = run("check", "--data-dir", str(data))
+        assert ended.returncode == 1
+        assert f"another VectaDB server has it (process {server.popen.pid})" in ended.stderr
