@@ -115,6 +115,8 @@ def test_an_audit_says_what_the_sink_holds_and_the_source_has_no_longer(state: S
     (found,) = audit(configured(shrunk, sink), state, 0, None)
     assert found.is_complete
     assert [hour.extra for hour in found.hours] == [1, 0, 0]
+    assert [[one.log_id for one in hour.named_extra] for hour in found.hours] == [["1"], [], []]
+    assert "extra: s  1  1970-01-01T00:10:10" in reports.certificates([found])
 
 
 def test_an_audit_counts_the_quarantined_apart(state: State) -> None:

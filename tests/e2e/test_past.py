@@ -6,6 +6,8 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from demo import processes
 
 if TYPE_CHECKING:
@@ -65,6 +67,32 @@ def test_an_audit_proves_what_is_there_and_repairs_what_is_not(stage: Stage) -> 
     assert sum(hour["repaired"] for hour in certificate["hours"]) == 1
     stage.wait_until_indexed()
     assert stage.verdict()
+
+
+def test_an_audit_names_what_the_server_holds_and_the_log_has_no_longer(stage: Stage) -> None:
+    hour = 2 * 3600
+    stage.put("/g", "s", [json.dumps({"n": n}) for n in range(20)], ago=hour)
+    config = stage.config("/g", lookback="4h")
+    stage.drain(config)
+    reply = httpx.post(
+        f"{stage.url}/api/v1/events",
+        json={
+            "timestamp": (event := stage.events()[0])["timestamp"],
+            "source": {**event["source"], "log_stream": "gone", "log_id": "deleted"},
+        },
+        timeout=30,
+    )
+    assert reply.status_code == 200
+    code, printed = command(stage, "audit", "--config", str(config), "--since", "4h", "--until", "1h", "--json")
+    assert code == 0
+    (certificate,) = json.loads(printed)["certificates"]
+    assert sum(each["extra"] for each in certificate["hours"]) == 1
+    (named,) = [one for each in certificate["hours"] for one in each["named_extra"]]
+    assert (named["log_stream"], named["log_id"], named["timestamp"]) == (
+        "gone",
+        "deleted",
+        event["source"]["timestamp"],
+    )
 
 
 def test_a_backfill_reads_what_was_before_and_a_reparse_repairs_what_a_parser_made_of_it(stage: Stage) -> None:

@@ -16,11 +16,11 @@ import anyio.to_thread
 import msgspec
 
 from vectadb_agent.beside import chosen, opened, partitions, until_signalled
-from vectadb_agent.comparing import Total, held_by_sinks, holdings, missing, rereading, totals
+from vectadb_agent.comparing import Total, held_by_sinks, holdings, missing, persist, rereading, totals
 from vectadb_agent.errors import CheckError
 from vectadb_agent.join import HOLD, Joiner
 from vectadb_agent.lanes import BEGIN
-from vectadb_agent.pipeline import HOUR
+from vectadb_agent.pipeline import HOUR, key_of
 from vectadb_agent.records import rfc3339
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("vectadb_agent.audit")
 
 NAMED = 20
-"""Missing records that are named for each hour; all are counted."""
+"""Missing records, and extra ones, that are named for each hour; all are counted."""
 FRESH = 60_000_000
 """Microseconds: younger records may still be on their way, and are left out unless ``until`` says otherwise."""
 LANE = "audit"
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """A record that the source has and a sink does not."""
+class Named(msgspec.Struct, frozen=True):
+    """A record that one side has and the other has not."""
 
     log_stream: str
     log_id: str
@@ -51,7 +51,7 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class Hour(msgspec.Struct):
-    """One hour of a partition, in records. ``named``: the first of the missing ones."""
+    """One hour of a partition, in records. ``named``: the first of the missing ones, ``named_extra`` of the extra."""
 
     hour: str
     source: int = 0
@@ -62,7 +62,8 @@ class Hour(msgspec.Struct):
     missing: int = 0
     extra: int = 0
     repaired: int = 0
-    named: list[Missing] = []
+    named: list[Named] = []
+    named_extra: list[Named] = []
 
 
 class Certificate(msgspec.Struct):
@@ -202,6 +203,8 @@ async def _hour(pipeline: Pipeline, settings: config.Pipeline, partition: str, f
     found.stored = found.source - found.expired - found.filtered - found.quarantined - found.missing
     if whole:
         found.extra = max(0, max(one.count for one in held) - found.stored)
+        if found.extra:
+            await _name_extra(pipeline, partition, first, last, found)
     return found
 
 
@@ -253,7 +256,27 @@ async def _classify(pipeline: Pipeline, lacking: Sequence[Joined[bool]], found: 
         else:
             found.missing += len(records)
             for record in records[: NAMED - len(found.named)]:
-                found.named.append(Missing(record.stream.log_stream, record.log_id, rfc3339(record.timestamp)))
+                found.named.append(Named(record.stream.log_stream, record.log_id, rfc3339(record.timestamp)))
+
+
+async def _name_extra(pipeline: Pipeline, partition: str, first: int, last: int, found: Hour) -> None:
+    """Name records that a sink holds and the source has no longer."""
+    known: set[bytes] = set()
+    async with rereading(pipeline.source, partition, first, last) as batches:
+        async for batch in batches:
+            known.update(key_of(pipeline.id_of(record)) for record in batch.records)
+    origin = await pipeline.source.origin(partition)
+    named: dict[str, Named] = {}
+    for sink in pipeline.required:
+        after: str | None = None
+        while sink.tells and len(named) < NAMED:
+            records, after = await persist(functools.partial(sink.held, origin, first, last, after))
+            for record in records:
+                if key_of(record.event_id) not in known:
+                    named[record.event_id] = Named(record.log_stream, record.log_id, rfc3339(record.timestamp))
+            if after is None:
+                break
+    found.named_extra = list(named.values())[:NAMED]
 
 
 async def _repair(pipeline: Pipeline, partition: str, first: int, last: int, stop: anyio.Event) -> None:

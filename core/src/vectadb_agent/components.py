@@ -281,6 +281,18 @@ class Holdings(msgspec.Struct, frozen=True):
     horizon: int | None = None
 
 
+class HeldRecord(msgspec.Struct, frozen=True):
+    """A record that a sink holds: its id (as an event, part ``"0"``), and what names it at the source.
+
+    ``timestamp``: the record's own, microseconds.
+    """
+
+    event_id: str
+    log_stream: str
+    log_id: str
+    timestamp: int
+
+
 class SinkConfig(ComponentConfig):
     """Base of every sink's ``Config``: how the pipeline hands events to it. A sink itself need not look at these."""
 
@@ -326,6 +338,19 @@ class Sink(Component):
             RetryableError: it cannot be told now.
         """
         raise NotImplementedError
+
+    async def held(
+        self, origin: LogStream, since: int, until: int, after: str | None = None
+    ) -> tuple[Sequence[HeldRecord], str | None]:
+        """Return a page of the records held that are dated ``since`` <= time < ``until``, at most an hour.
+
+        With it what follows: the ``after`` of the next page, or ``None``. The order is free; ``origin.log_stream`` is
+        ignored. Without this method an audit counts what a sink holds too much, but cannot name it.
+
+        Raises:
+            RetryableError: it cannot be told now.
+        """
+        return (), None
 
     async def write(self, events: Sequence[Event]) -> Result:
         """Deliver the events; return only when they are durable. Called concurrently.

@@ -144,6 +144,7 @@ def certificates(found: Sequence[Certificate]) -> str:
                         f"    extra: the sink holds {hour.extra} records of this hour that the source has no longer "
                         "(its retention, or a group deleted and made anew)"
                     )
+                lines += [f"    extra: {one.log_stream}  {one.log_id}  {one.timestamp}" for one in hour.named_extra]
             lines.append("")
     for certificate in found:
         lines.append(_certificate(certificate))

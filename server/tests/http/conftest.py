@@ -29,13 +29,13 @@ from vectadb_server.indexer import Lag
 from vectadb_server.ingest import Outcome, Status
 from vectadb_server.services import Services
 from vectadb_server.settings import Settings, Size
-from vectadb_server.stores.base import DigestHour, Hit, StatsBucket, TraceFilter
+from vectadb_server.stores.base import DigestHour, HeldRecord, Hit, StatsBucket, TraceFilter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from vectadb_server.model import Event, Trace
-    from vectadb_server.stores.base import Cursor, EventFilter, SearchFilter
+    from vectadb_server.stores.base import Cursor, EventFilter, LogGroup, SearchFilter
     from vectadb_server.wire import Options
 
 HOUR = 3_600_000_000
@@ -140,6 +140,19 @@ class Memory:
             DigestHour(group, hour, len(hashes), sum(hashes) % 2**128, system=a, account=b, region=c)
             for (group, a, b, c, hour), hashes in sorted(hours.items())
         ]
+
+    async def records(
+        self, where: LogGroup, since: int, until: int, *, limit: int, after: Cursor | None = None
+    ) -> tuple[list[HeldRecord], Cursor | None]:
+        found = []
+        for event in self.held.values():
+            source = event.source
+            if source is not None and where == (source.log_group, source.system, source.account, source.region):
+                ids = source.log_ids or [source.log_id]
+                times = source.timestamps or [source.timestamp]
+                named = zip(event.record_ids, ids, times, strict=True)
+                found += [HeldRecord(id_, source.log_stream, log_id, at) for id_, log_id, at in named]
+        return [each for each in found if since <= each.timestamp < until], None
 
     async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
         self._may("lacking")

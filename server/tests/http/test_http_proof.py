@@ -60,6 +60,29 @@ async def test_groups_of_one_name_in_two_accounts_are_counted_apart(client: Any,
     assert (await client.ok(DIGEST, log_group=unique, region="us-east-1", **DAY))["hours"] == []
 
 
+async def test_records_are_those_held_of_one_group_and_time(client: Any, unique: Any) -> None:
+    block = {
+        "log_ids": ["2", "3"],
+        "timestamps": [WHEN, "2026-01-31T12:00:01Z"],
+    }
+    await client.take(
+        logged(unique, "1"),
+        logged(unique, "2", **block),
+        logged(unique, "4", "2026-01-31T14:00:00Z"),
+        logged(unique, "5", account="2"),
+    )
+    names = {"system": "cloudwatch", "account": "1", "region": "eu-central-1", "log_group": unique}
+    hour = {"since": "2026-01-31T12:00:00Z", "until": "2026-01-31T13:00:00Z"}
+    found = await client.ok("/api/v1/events/records", **names, **hour)
+    assert found["next_cursor"] is None
+    assert {(each["log_id"], each["event_id"], each["timestamp"][:19]) for each in found["records"]} == {
+        ("1", record_id(unique, "1"), WHEN[:-1]),
+        ("2", record_id(unique, "2"), WHEN[:-1]),
+        ("3", record_id(unique, "3"), "2026-01-31T12:00:01"),
+    }
+    assert (await client.ok("/api/v1/events/records", log_group=unique, **hour))["records"] == []
+
+
 async def test_missing_are_those_that_are_neither_events_nor_in_a_block(client: Any, unique: Any) -> None:
     midnight, before = "2026-01-31T00:00:00Z", "2026-01-30T23:59:59Z"
     block = logged(unique, "2", before, log_ids=["2", "3"], timestamps=[before, midnight])

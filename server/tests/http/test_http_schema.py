@@ -38,6 +38,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/events/batch",
         "/api/v1/events/digest",
         "/api/v1/events/missing",
+        "/api/v1/events/records",
         "/api/v1/events/{event_id}",
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",

@@ -10,6 +10,7 @@ from vectadb_agent.components import (
     Batch,
     Checkpoint,
     ComponentConfig,
+    HeldRecord,
     Holding,
     Holdings,
     Result,
@@ -69,6 +70,8 @@ class MemorySink(Sink):
         self.writes: list[list[str]] = []
         """Ids of each write, also of the failed ones."""
         self.records: dict[str, tuple[str, int]] = {}
+        self.names: dict[str, tuple[str, str]] = {}
+        """Log stream and log id of each record."""
         self._plan = plan
 
     async def write(self, events: Sequence[Event]) -> Result:
@@ -101,6 +104,7 @@ class MemorySink(Sink):
         for event_id, record, part in zip(ids, block.records, block.parts, strict=True):
             if part == "0":
                 self.records[event_id] = (record.stream.log_group, record.timestamp)
+                self.names[event_id] = (record.stream.log_stream, record.log_id)
 
     async def holdings(self, origin: LogStream, since: int, until: int) -> Holdings:
         """Count the records kept of the log group, by hour."""
@@ -111,6 +115,18 @@ class MemorySink(Sink):
                 count, digest = hours.get(hour, (0, 0))
                 hours[hour] = (count + 1, (digest + record_hash(event_id)) % 2**128)
         return Holdings([Holding(hour, *total) for hour, total in sorted(hours.items())])
+
+    async def held(
+        self, origin: LogStream, since: int, until: int, after: str | None = None
+    ) -> tuple[Sequence[HeldRecord], str | None]:
+        """Name the records kept, one a page."""
+        records = [
+            HeldRecord(event_id, *self.names[event_id], time)
+            for event_id, (group, time) in self.records.items()
+            if group == origin.log_group and since <= time < until
+        ]
+        at = int(after or 0)
+        return records[at : at + 1], str(at + 1) if at + 1 < len(records) else None
 
     async def missing(self, records: Sequence[tuple[str, int]]) -> set[str]:
         """Name the records that are not kept."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
-from vectadb_agent import Holding
+from vectadb_agent import HeldRecord, Holding
 from vectadb_agent.errors import RetryableError
 from vectadb_agent_sinks.replies import Answer, failure, not_ours, retry_after, said_by
 
@@ -45,9 +45,22 @@ class _MissingReply(msgspec.Struct):
     horizon: _Time | None = None
 
 
+class _Record(msgspec.Struct):
+    event_id: str
+    log_stream: str
+    log_id: str
+    timestamp: _Time
+
+
+class _RecordsReply(msgspec.Struct):
+    records: list[_Record]
+    next_cursor: str | None = None
+
+
 _Reply = TypeVar("_Reply")
 _digest_reply = msgspec.json.Decoder(_DigestReply)
 _missing_reply = msgspec.json.Decoder(_MissingReply)
+_records_reply = msgspec.json.Decoder(_RecordsReply)
 
 
 def digest_queries(origin: LogStream, since: int, until: int) -> Iterator[dict[str, str]]:
@@ -101,6 +114,24 @@ def read_missing(answer: Answer, records: Sequence[tuple[str, int]], place: str)
     if not missing <= {event_id for event_id, _ in records}:
         raise not_ours(answer, place, "it misses records that it was not asked about")
     return missing
+
+
+def records_query(origin: LogStream, since: int, until: int, after: str | None) -> dict[str, str]:
+    """Return the query of a page of the records held."""
+    names = {name: getattr(origin, name) for name in ("system", "account", "region", "log_group")}
+    page = {} if after is None else {"cursor": after}
+    return {**names, "since": _written(since), "until": _written(until), **page}
+
+
+def read_records(answer: Answer, place: str) -> tuple[list[HeldRecord], str | None]:
+    """Return a page of records, and what the next one is asked for with.
+
+    Raises:
+        RetryableError: the server did not tell, is too old to, or what answers is no VectaDB.
+    """
+    reply = _decoded(_records_reply, answer, place)
+    found = [HeldRecord(each.event_id, each.log_stream, each.log_id, _read(each.timestamp)) for each in reply.records]
+    return found, reply.next_cursor
 
 
 def _decoded(decoder: msgspec.json.Decoder[_Reply], answer: Answer, place: str) -> _Reply:

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from vectadb_agent import Duration, Event, Figure, Holding, Holdings, Result, Sink, SinkConfig
+from vectadb_agent import Duration, Event, Figure, HeldRecord, Holding, Holdings, Result, Sink, SinkConfig
 from vectadb_agent.errors import CheckError, RetryableError
 from vectadb_agent_sinks import holdings, replies
 from vectadb_agent_sinks.encoding import Encoded, encode_events, gzipped, takes_long
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BATCH_PATH = "/api/v1/events/batch"
 DIGEST_PATH = "/api/v1/events/digest"
 MISSING_PATH = "/api/v1/events/missing"
+RECORDS_PATH = "/api/v1/events/records"
 HEALTH_PATH = "/health"
 
 COMPRESS_FROM = 1024
@@ -301,6 +302,18 @@ class VectaDBSink(Sink):
         body, headers = await anyio.to_thread.run_sync(lambda: self._packed(holdings.missing_body(records)))
         answer = await self._request("POST", MISSING_PATH, body, headers)
         return holdings.read_missing(answer, records, self.config.endpoint)
+
+    async def held(
+        self, origin: LogStream, since: int, until: int, after: str | None = None
+    ) -> tuple[Sequence[HeldRecord], str | None]:
+        """Ask the server for a page of the records that it holds.
+
+        Raises:
+            RetryableError: it did not tell, or is too old to.
+        """
+        query = httpx.QueryParams(holdings.records_query(origin, since, until, after))
+        answer = await self._request("GET", f"{RECORDS_PATH}?{query}")
+        return holdings.read_records(answer, self.config.endpoint)
 
     def figures(self) -> Iterable[Figure]:
         """How many requests were made, how they ended, how much was sent and how long they took."""

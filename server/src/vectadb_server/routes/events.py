@@ -18,16 +18,19 @@ from vectadb_server.routes.replies import (
     EventReply,
     HourReply,
     MissingReply,
+    RecordReply,
+    RecordsReply,
     event_reply,
 )
 from vectadb_server.services import Services
-from vectadb_server.stores.base import EventFilter
+from vectadb_server.stores.base import EventFilter, LogGroup
 from vectadb_server.times import rfc3339
 
 _TAGS = ["events"]
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
 _MOST_DAYS = 366
+_RECORDS = 5_000  # in a page, about
 
 _System = Annotated[str | None, QueryParameter(name="system", description="Log system, e.g. `cloudwatch`.")]
 _Account = Annotated[str | None, QueryParameter(name="account", description="Account of the log group.")]
@@ -131,6 +134,35 @@ async def read_digest(
     return Response(DigestReply(hours, _horizon(services)))
 
 
+@get(
+    "/api/v1/events/records",
+    tags=_TAGS,
+    responses=docs.replies(RecordsReply, "A page, in no order"),
+)
+async def list_records(
+    services: NamedDependency[SkipValidation[Services]],
+    system: _System = None,
+    account: _Account = None,
+    region: _Region = None,
+    log_group: q.LogGroup = None,
+    since: q.Since = None,
+    until: q.Until = None,
+    cursor: q.After = None,
+) -> Response[RecordsReply]:
+    """List the records held of one log group by `source.timestamp`: what a digest that differs is made of.
+
+    All four names of the log group count; one that is left out is empty. `since` and `until` (by default the last hour)
+    are at most a day apart.
+    """
+    start, end = q.span_of_time(since, until, services.now(), back=_HOUR)
+    if end - start > _DAY:
+        raise Refusal(400, "since and until are more than a day apart", code="invalid_query")
+    where = LogGroup(log_group or "", system or "", account or "", region or "")
+    found, after = await services.record.records(where, start, end, limit=_RECORDS, after=q.read_cursor(cursor))
+    records = [RecordReply(each.event_id, each.log_stream, each.log_id, rfc3339(each.timestamp)) for each in found]
+    return Response(RecordsReply(records, None if after is None else q.write_cursor(after.us, after.id)))
+
+
 @post(
     "/api/v1/events/missing",
     status_code=200,
@@ -164,4 +196,4 @@ def _horizon(services: Services) -> str | None:
     return rfc3339(horizon) if horizon else None
 
 
-HANDLERS: list[Any] = [list_events, read_event, read_digest, find_missing]
+HANDLERS: list[Any] = [list_events, read_event, read_digest, list_records, find_missing]

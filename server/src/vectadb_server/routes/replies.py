@@ -225,6 +225,22 @@ class DigestReply(msgspec.Struct):
     horizon: str | None
 
 
+class RecordReply(msgspec.Struct):
+    """A record that is held; ``timestamp`` is the record's own."""
+
+    event_id: str
+    log_stream: str
+    log_id: str
+    timestamp: str
+
+
+class RecordsReply(msgspec.Struct):
+    """A page of records."""
+
+    records: list[RecordReply]
+    next_cursor: str | None
+
+
 class MissingReply(msgspec.Struct):
     """The ids of ``missing`` are not held, and would be taken; what is older than ``horizon`` would not."""
 

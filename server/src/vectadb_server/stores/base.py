@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -128,6 +128,24 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     until: int | None = None
 
 
+class LogGroup(NamedTuple):
+    """A log group, and whose it is."""
+
+    log_group: str
+    system: str
+    account: str
+    region: str
+
+
+class HeldRecord(msgspec.Struct):
+    """A record that is held, as an event or inside the block of another; ``timestamp``: its own, microseconds."""
+
+    event_id: str
+    log_stream: str
+    log_id: str
+    timestamp: int
+
+
 class DigestHour(msgspec.Struct):
     """The records of one log group, of one system, account and region, whose time is in one hour.
 
@@ -208,6 +226,15 @@ class RecordReader(Protocol):
         """Return counts and digests of whole hours, by group, system, account, region and hour; ``None`` for any.
 
         ``since`` and ``until`` are record times, microseconds; hours that begin in ``[since, until)`` are returned.
+        """
+        ...
+
+    async def records(
+        self, where: LogGroup, since: int, until: int, *, limit: int, after: Cursor | None = None
+    ) -> tuple[list[HeldRecord], Cursor | None]:
+        """Return the records held of a log group, dated ``since`` <= time < ``until`` (microseconds), in no order.
+
+        At most about ``limit``, and where the next page begins; ``None``: there is none.
         """
         ...
 

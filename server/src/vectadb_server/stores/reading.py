@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vectadb_server.stores import digests, rows
-from vectadb_server.stores.base import DigestHour, RecordReader, StatsBucket
+from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader, StatsBucket
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.segments import META
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from vectadb_server.blocks import Key
-    from vectadb_server.model import Event, Trace
-    from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
+    from vectadb_server.model import Event, Source, Trace
+    from vectadb_server.stores.base import EventFilter, LogGroup, TraceFilter
     from vectadb_server.stores.segments import Segments
 
 _CHUNK = 500
+_NEAR = 3_600_000_000
+"""Microseconds: a block's records are no further apart; it is held open for a minute."""
 _FILTERS = {
     "trace": "trace",
     "session_id": "session",
@@ -198,6 +200,30 @@ class Reading(RecordReader):
             for where, count, total in totals.items()
         ]
 
+    async def records(
+        self, where: LogGroup, since: int, until: int, *, limit: int, after: Cursor | None = None
+    ) -> tuple[list[HeldRecord], Cursor | None]:
+        """See :class:`RecordReader`. A block stands in its head's day, which may be the one before or after."""
+        found: list[HeldRecord] = []
+        first = rows.day_of(since - _NEAR) if after is None else rows.day_of(after.us)
+        for day in self._segments.days():
+            if not first <= day <= rows.day_of(until + _NEAR):
+                continue
+            start = after.id if after is not None and day == rows.day_of(after.us) else ""
+            async for stored in self.scan(day, _CHUNK, start):
+                for each in stored:
+                    source = each.event.source
+                    if source is not None and where == (
+                        source.log_group,
+                        source.system,
+                        source.account,
+                        source.region,
+                    ):
+                        found += [held for held in _records_of(each.event, source) if since <= held.timestamp < until]
+                if len(found) >= limit and stored:
+                    return found, Cursor(rows.start_of(day), stored[-1].event.event_id)
+        return found, None
+
     async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
         """See :class:`RecordReader`."""
         lacking = await self._lacking(dict(enumerate((rows.day_of(at), event_id) for event_id, at in records)))
@@ -253,9 +279,8 @@ class Reading(RecordReader):
             each.durations.sort()
         return buckets
 
-    async def scan(self, day: str, limit: int) -> AsyncIterator[list[rows.StoredEvent]]:
-        """Go through all events of a day in the order of their ids, at most so many at once."""
-        after = ""
+    async def scan(self, day: str, limit: int, after: str = "") -> AsyncIterator[list[rows.StoredEvent]]:
+        """Go through all events of a day in the order of their ids, after a given one; at most so many at once."""
         while day in self._segments:
             # The id is one of ours, a UUID: parameters are not possible in a range of them.
             first = f"event:u'{after}'>.." if after else "event"
@@ -322,6 +347,18 @@ class Reading(RecordReader):
     async def _widen(self, day: str, least: int, most: int) -> None:
         known = await self._bounds_of(day)
         self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
+
+
+def _records_of(event: Event, source: Source) -> list[HeldRecord]:
+    """The whole records in an event's block."""
+    found = []
+    for at, event_id in enumerate(event.record_ids):
+        part = source.parts[at] if source.parts else source.part if at == 0 else "0"
+        time = source.timestamps[at] if source.timestamps else source.timestamp
+        if part == "0" and time is not None:
+            log_id = source.log_ids[at] if source.log_ids else source.log_id
+            found.append(HeldRecord(event_id, source.log_stream, log_id, time))
+    return found
 
 
 def _values(**values: Any) -> dict[str, Any]:
