@@ -53,9 +53,10 @@ def _address(process: subprocess.Popen[bytes], said: IO[bytes]) -> str:
     while time.monotonic() < end:
         ended = process.poll() is not None
         said.seek(0)
-        lines = said.read().decode(errors="replace").splitlines()
+        # The last line may be half written.
+        *lines, _ = said.read().decode(errors="replace").split("\n")
         for line in lines:
-            if line.startswith("{") and line.endswith("}") and "url" in (told := json.loads(line)):
+            if line.startswith("{") and "url" in (told := json.loads(line)):
                 return str(told["url"])
         if ended:
             raise CannotStart(
