@@ -49,11 +49,11 @@ def record(number: int, message: str, at: float, stream: str = "s") -> LogRecord
 class Run:
     """A pipeline with its sweeps, run for a while."""
 
-    def __init__(self, source: ArchiveSource, state: State, sink: MemorySink) -> None:
+    def __init__(self, source: ArchiveSource, state: State, sink: MemorySink, pause: float = 0.01) -> None:
         parser = Bracketed(ComponentConfig(type="bracketed"))
         self.source, self.sink = source, sink
         self.pipeline = Pipeline(Settings("p", None, source, (parser,), ("sink",), 4_000_000), {"sink": sink}, state)
-        self.sweeper = Sweeper(self.pipeline, pause=0.01)
+        self.sweeper = Sweeper(self.pipeline, pause=pause)
         self.stop = anyio.Event()
 
     async def __aenter__(self) -> Run:
@@ -176,6 +176,16 @@ async def test_what_the_sink_has_lost_comes_back(state: State) -> None:
         source.move_to(HOUR + DAY)
         await run.swept(3600)
     assert texts(sink) == [f"m{n}" for n in range(1, 6)]
+
+
+async def test_a_sweep_that_is_far_behind_goes_from_stretch_to_stretch_without_a_pause(state: State) -> None:
+    source, sink = ArchiveSource(ages=[300]), MemorySink(batch_age="0s")
+    for hour in range(40):
+        source.put(record(hour, f"{hour}", hour * 3600 + 10))
+    async with Run(source, state, sink, pause=1.0) as run:
+        source.move_to(40 * HOUR)
+        await run.swept(39 * 3600)  # one pause for each hour would take twice as long as it waits
+    assert len(texts(sink)) == 40
 
 
 async def test_a_sweep_goes_on_after_a_restart_where_it_was(state: State) -> None:

@@ -92,9 +92,11 @@ class Sweeper:
         while True:
             for lane in [lane for (_, name), lane in self._pipeline.lanes.items() if name == HEAD]:
                 self._follow(lane, begun.get(lane.partition, {}).get("since"), saved)
-            for follower in self._due():
+            due = self._due()
+            for follower in due:
                 await self._sweep(follower)
-            await anyio.sleep(max(0.01, self._pause))
+            # Far behind, after a long lookback say, stretch follows stretch: with pauses two weeks would take hours.
+            await anyio.sleep(0 if due else max(0.01, self._pause))
 
     def _follow(self, head: Lane, begun: int | None, saved: dict[tuple[str, str], dict[str, int]]) -> None:
         """Have a follower for each age; say what the ledger must remember for them."""
