@@ -107,10 +107,18 @@ class Stage:
         return judge(ledger(self.logs), self.events())
 
 
+@pytest.fixture(scope="session")
+def cloudwatch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The emulated CloudWatch of all tests: it starts slowly, and forgets all when it is told to."""
+    with processes.cloudwatch(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path, cloudwatch: str) -> Iterator[Stage]:
+    endpoint = cloudwatch
+    httpx.post(f"{endpoint}/moto-api/reset", timeout=30).raise_for_status()
     with contextlib.ExitStack() as stack:
-        endpoint = stack.enter_context(processes.cloudwatch(tmp_path))
         client = boto3.client(
             "logs",
             endpoint_url=endpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def command(stage: Stage, *words: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         timeout=120,
-        env={"PATH": "/usr/bin:/bin", **processes.aws(stage.endpoint)},
+        env={**os.environ, **processes.aws(stage.endpoint)},
         check=False,
     )
     with (stage.directory / "agent.log").open("a") as log:

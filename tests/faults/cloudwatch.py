@@ -132,13 +132,13 @@ class CloudWatch:
         with self._lock:
             self.arrivals.append(arrival)
             dice = self._dice.next(operation, group)
-        falls = fate(faults, dice)
+        falls = "hang" if group in faults.hanging else fate(faults, dice)
         if faults.delay:
             self._closing.wait(faults.delay)
         try:
             if falls == "hang":
                 arrival.code = "hang"
-                self._closing.wait(faults.hang_seconds)
+                self._hang(faults)
             if falls in ("drop", "hang"):
                 arrival.code = arrival.code or "drop"
                 _cut(environ)
@@ -155,6 +155,11 @@ class CloudWatch:
             arrival.code = "drop"
             _cut(environ)
         return 200, answer
+
+    def _hang(self, faults: Faults) -> None:
+        end = time.monotonic() + faults.hang_seconds
+        while self.faults is faults and time.monotonic() < end and not self._closing.wait(0.05):
+            pass
 
     def _admit(self, operation: str, environ: WSGIEnvironment, faults: Faults, now: float) -> None:
         found = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))

@@ -21,17 +21,19 @@ QUOTAS = {"FilterLogEvents": 25.0, "GetLogEvents": 25.0, "DescribeLogGroups": 10
 class Faults(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What goes wrong. Chances are between 0 and 1, for each request; times in seconds.
 
-    ``errors``: 500 or 503. ``hangs``: no answer for ``hang_seconds``, then the connection is cut. ``drops``: the
-    connection is cut, half of the times after the request was worked. ``short``: a page ends early, with a token.
-    ``empty``: a page is empty, with a token. ``token_life``: how long a page token is good. ``quota``: requests a
-    second by operation; more get ``ThrottlingException``. ``keys``: the access keys that are known, ``None``: any.
-    ``expired``: access keys that were good once. ``denied``: groups that may not be read. ``clock_skew``: how far the
-    ``Date`` of answers is ahead. ``delay``: seconds that each answer takes.
+    ``errors``: 500 or 503. ``hangs``: no answer for ``hang_seconds``, or until other faults are set, then the
+    connection is cut. ``hanging``: groups whose every request hangs. ``drops``: the connection is cut, half of the
+    times after the request was worked. ``short``: a page ends early, with a token. ``empty``: a page is empty, with a
+    token. ``token_life``: how long a page token is good. ``quota``: requests a second by operation; more get
+    ``ThrottlingException``. ``keys``: the access keys that are known, ``None``: any. ``expired``: access keys that
+    were good once. ``denied``: groups that may not be read. ``clock_skew``: how far the ``Date`` of answers is ahead.
+    ``delay``: seconds that each answer takes.
     """
 
     errors: float = 0
     hangs: float = 0
     hang_seconds: float = 60
+    hanging: list[str] = []
     drops: float = 0
     short: float = 0
     empty: float = 0

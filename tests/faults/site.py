@@ -18,12 +18,15 @@ from demo.oracle import Verdict, judge, rows
 from tests.faults.cloudwatch import CloudWatch, served
 from tests.faults.programs import Program
 from tests.faults.store import Put
+from vectadb_agent.state import State
 from vectadb_agent.testing.proxy import FaultProxy, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from anyio.from_thread import BlockingPortal
+
+    from vectadb_agent.quarantine import Kept
 
 BATCHES = "/api/v1/events"
 
@@ -113,6 +116,12 @@ class Site:
         """Kill the agents that still run."""
         self._stack.close()
 
+    def quarantined(self, agent: Program) -> list[Kept]:
+        """What the agent holds in its quarantine now, oldest first."""
+        with State(state_of(agent), exclusive=False) as state:
+            found = [state.kept.read(entry.id) for entry in state.kept.entries()]
+        return [kept for kept in found if kept is not None]
+
     def held(self, *groups: str) -> int:
         """How many records of the groups the server holds; -1 where it does not say."""
         since = (datetime.now(UTC) - timedelta(days=20)).isoformat()
@@ -167,6 +176,11 @@ def site(directory: Path, *, seed: int = 0) -> Iterator[Site]:
         made = Site(directory, cloudwatch, at, proxy, portal, server, f"http://127.0.0.1:{port}", agents)
         made.start_server()
         yield made
+
+
+def state_of(agent: Program) -> Path:
+    """The state directory of an agent that a site has made."""
+    return agent.log.parent / "state"
 
 
 def lines(count: int, tag: str = "") -> list[str]:

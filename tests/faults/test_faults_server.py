@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.site import BATCHES, lines
-from vectadb_agent.testing.proxy import Act, Fault, Request, in_turn, seeded
+from tests.faults.site import BATCHES, lines, state_of
+from vectadb_agent.testing.proxy import PASS, Act, Fault, Request, in_turn, seeded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.faults.programs import Program
     from tests.faults.site import Site
 
@@ -115,29 +117,77 @@ def test_503_for_long_and_then_all_arrives(site: Site) -> None:
     assert site.verdict(group), str(site.verdict(group))
 
 
+def large(fault: Fault) -> Callable[[Request], Fault]:
+    """A plan: this happens to requests of more than 100 kB, nothing to others."""
+    return lambda request: fault if request.size > 100_000 else PASS
+
+
+def cut_what_is_held(site: Site, agent: Program) -> None:
+    """Cut the requests that get no answer, so that they are made again."""
+    site.refuse()
+    site.wait(lambda: down(agent), "the agent to notice", agent)
+    site.accept()
+
+
 def test_one_poison_event_is_quarantined_and_delays_nobody(site: Site) -> None:
-    group = site.group()
-    site.put(group, lines(150))
-    site.put(group, [json.dumps({"msg": "x" * 300_000})])
-    site.put(group, lines(150, "after"), ago=4)
-
-    def nothing_large(request: Request) -> Fault:
-        return Fault("answer", status=413) if request.size > 100_000 else Fault()
-
-    site.proxy.plan = nothing_large
-    agent = site.drain(group, sink={"compress": False})
-    verdict = site.verdict(group)
-    assert len(verdict.lost) == 1
-    assert (verdict.duplicates, verdict.altered, verdict.unknown) == ([], [], [])
-    assert "quarantine" in agent.said
+    poisoned, other = site.group(), site.group()
+    poison = json.dumps({"msg": "x" * 300_000})
+    site.put(poisoned, [*lines(150), poison, *lines(150, "after")])
+    key = next(key for key, message in site.cloudwatch.ledger(poisoned).items() if message == poison)
+    seen = len(site.proxy.requests)
+    site.proxy.plan = large(Fault("blackhole"))
+    with site.running(poisoned, other, sink={"compress": False, "timeout": "10m"}) as agent:
+        site.wait(lambda: any(request.act == "blackhole" for request in batches(site, seen)), "the poison", agent)
+        site.put(other, lines(50), ago=0)
+        site.wait_for_all(other, agent=agent)
+        assert site.quarantined(agent) == [], "nobody has refused it yet"
+        site.proxy.plan = large(Fault("answer", status=413))
+        cut_what_is_held(site, agent)
+        site.wait(lambda: bool(site.quarantined(agent)), "the quarantine", agent)
+        site.wait_for(300, poisoned, agent=agent)
+        site.put(other, lines(50, "after"), ago=0)
+        site.wait_for_all(other, agent=agent)
+        (kept,) = site.quarantined(agent)
+        files = list(state_of(agent).glob("state.db*"))
+        assert {file.name: file.stat().st_mode & 0o777 for file in files} == {file.name: 0o600 for file in files}
+    assert (kept.entry.pipeline, kept.entry.sink, kept.entry.records, kept.entry.tries) == ("p", "vectadb", 1, 1)
+    assert kept.entry.reason == f"{site.proxy.url} takes no request as large as this (413): the fault proxy answers"
+    assert kept.wire is not None
+    assert kept.wire["raw"] == poison
+    source = kept.wire["source"]
+    assert (source["account"], source["log_group"], source["log_stream"], source["log_id"]) == key
+    assert kept.wire["event_id"] == kept.entry.event_id
+    verdict = site.verdict(poisoned)
+    assert (verdict.lost, verdict.duplicates, verdict.altered, verdict.unknown) == ([key], [], [], [])
+    assert site.verdict(other), str(site.verdict(other))
 
 
 def test_a_server_that_never_answers_is_given_up_and_asked_again(site: Site) -> None:
     group = site.group()
     site.put(group, lines(100))
+    seen = len(site.proxy.requests)
     site.proxy.plan = in_turn(Fault("blackhole"), Fault("blackhole"), path=BATCHES)
-    site.drain(group, sink={"timeout": "500ms"})
+    agent = site.drain(group, sink={"timeout": "500ms"})
+    assert [request.act for request in batches(site, seen)].count("blackhole") == 2
+    assert "gave no whole answer within 0.5 s" in agent.said
     assert site.verdict(group), str(site.verdict(group))
+
+
+def test_a_batch_that_is_never_answered_holds_up_no_other_group(site: Site) -> None:
+    stuck, other = site.group(), site.group()
+    site.put(stuck, lines(100))
+    site.put(other, [])
+    seen = len(site.proxy.requests)
+    site.proxy.plan = in_turn(Fault("blackhole"), path=BATCHES)
+    with site.running(stuck, other, sink={"timeout": "10m"}) as agent:
+        site.wait(lambda: bool(batches(site, seen)), "the batch that is not answered", agent)
+        for number in range(2):
+            site.put(other, lines(50, str(number)), ago=0)
+            site.wait_for_all(other, agent=agent)
+        assert site.held(stuck) == 0
+        cut_what_is_held(site, agent)
+        site.wait_for_all(stuck, agent=agent)
+    assert site.verdict(stuck, other), str(site.verdict(stuck, other))
 
 
 def test_a_storm_of_everything(site: Site) -> None:

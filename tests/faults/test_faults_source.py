@@ -90,19 +90,40 @@ def test_a_storm_of_errors_cuts_and_throttles(site: Site) -> None:
     assert site.verdict(*groups), str(site.verdict(*groups))
 
 
+def hangs(site: Site, operation: str, group: str | None = None) -> int:
+    return [request.code for request in site.cloudwatch.requests(operation, group)].count("hang")
+
+
 def test_a_request_that_hangs_holds_up_no_other_group(site: Site) -> None:
     slow, quick = site.group(), site.group()
     site.put(slow, lines(50))
-    site.cloudwatch.faults = Faults(hangs=1, hang_seconds=60)
+    site.put(quick, lines(50))
+    site.cloudwatch.faults = Faults(hanging=[slow], hang_seconds=600)
     with site.running(slow, quick) as agent:
-        hung = site.cloudwatch.requests
-        site.wait(lambda: any(one.code == "hang" for one in hung("DescribeLogGroups")), "a hung request", agent)
-        site.cloudwatch.faults = Faults()
-    with site.running(slow, quick) as agent:
-        site.wait_for_all(slow, agent=agent)
-        site.put(quick, lines(50), ago=0)
+        site.wait(lambda: hangs(site, "FilterLogEvents", slow) > 0, "a hung request", agent)
+        site.put(quick, lines(50, "while it hangs"), ago=0)
         site.wait_for_all(quick, agent=agent)
+        assert hangs(site, "FilterLogEvents", slow) == 1, "the other group had to wait until the request was given up"
+        assert site.held(slow) == 0
+        site.cloudwatch.faults = Faults()
+        site.wait_for_all(slow, agent=agent)
+        assert agent.starts == 1
     assert site.verdict(slow, quick), str(site.verdict(slow, quick))
+
+
+def test_a_request_that_hangs_at_the_start_is_made_again_and_keeps_nobody_from_ending_it(site: Site) -> None:
+    group = site.group()
+    site.put(group, lines(50))
+    site.cloudwatch.faults = Faults(hangs=1, hang_seconds=600)
+    agent = site.agent(group)
+    agent.start()
+    site.wait(lambda: hangs(site, "DescribeLogGroups") > 0, "a hung request", agent)
+    assert agent.stop() == 0, agent.said
+    agent.start()
+    site.cloudwatch.faults = Faults()
+    site.wait_for_all(group, agent=agent)
+    agent.stop()
+    assert site.verdict(group), str(site.verdict(group))
 
 
 def test_it_stays_below_its_share_of_the_quota_and_is_never_throttled(site: Site) -> None:
@@ -117,6 +138,26 @@ def test_it_stays_below_its_share_of_the_quota_and_is_never_throttled(site: Site
     asked = [arrival for arrival in site.cloudwatch.arrivals[before:] if arrival.operation == "FilterLogEvents"]
     assert not [arrival for arrival in asked if arrival.code]
     assert most_within([arrival.at for arrival in asked], 3) <= 0.8 * 3 * QUOTAS["FilterLogEvents"] + 5
+    assert site.verdict(*groups), str(site.verdict(*groups))
+
+
+def test_throttling_slows_the_reading_down_and_is_no_trouble_of_any_group(site: Site) -> None:
+    groups = [site.group() for _ in range(4)]
+    for group in groups:
+        site.put(group, lines(20))
+    site.cloudwatch.faults = Faults(quota={"FilterLogEvents": 8})
+    before = len(site.cloudwatch.arrivals)
+
+    def throttled() -> int:
+        return [arrival.code for arrival in site.cloudwatch.arrivals[before:]].count("ThrottlingException")
+
+    with site.running(*groups, poll_interval="100ms") as agent:
+        site.wait_for_all(*groups, agent=agent)
+        site.wait(lambda: throttled() > 2, "throttling", agent)
+        for group in groups:
+            site.put(group, lines(5, "meanwhile"), ago=0)
+        site.wait_for_all(*groups, agent=agent)
+    assert "cannot be read" not in agent.said
     assert site.verdict(*groups), str(site.verdict(*groups))
 
 

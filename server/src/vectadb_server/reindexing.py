@@ -91,12 +91,16 @@ class Reindexer:
         if days and (known != found if known is not None else not await self._index.count()):
             _log.warning("the search index is empty: it is made anew from the record", extra={"days": len(days)})
             await self.begin(days)
-        async with self._segments.use(META) as meta:
-            await meta.run("UPSERT schema:index SET generation = $found RETURN NONE", {"found": found})
+        await self._note_generation()
 
     async def progress(self) -> Progress:
         """Return how far it is; nothing is left once ``days_left`` is empty."""
         return msgspec.structs.replace(self._now, days_left=sorted(await self._left(), reverse=True))
+
+    async def _note_generation(self) -> None:
+        values = {"found": self._index.generation}
+        async with self._segments.use(META) as meta:
+            await meta.run("UPSERT schema:index SET generation = $found RETURN NONE", values)
 
     async def _left(self) -> dict[str, str]:
         async with self._segments.use(META) as meta:
@@ -109,6 +113,7 @@ class Reindexer:
             try:
                 while left := await self._left():
                     await self._index.renew()
+                    await self._note_generation()
                     await self._day(max(left), left[max(left)])
                 self._now = Progress([])
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
