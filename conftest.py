@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def pytest_configure() -> None:
+    """Forget how wide somebody's terminal is (pytest-xdist tells its workers): what programs print follows COLUMNS."""
+    os.environ.pop("COLUMNS", None)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

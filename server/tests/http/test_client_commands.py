@@ -44,7 +44,6 @@ def trace(server: Any, until: Any) -> str:
 @pytest.fixture
 def ask(server: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setenv("VECTADB_URL", server.url)
-    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist gives its workers a terminal's width
 
     def run(*arguments: str) -> str:
         assert cli.main(arguments) == 0
@@ -200,8 +199,7 @@ def test_a_terminal_is_never_too_narrow(capsys: Any, monkeypatch: Any, width: An
         assert str(uuid.UUID(int=7)) in lines[2]  # ids are to be copied: they are not cut
 
 
-def test_into_a_pipe_nothing_is_cut(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
+def test_into_a_pipe_nothing_is_cut(capsys: Any) -> None:
     render.traces({"traces": [summary()], "next_cursor": "more"})
     shown = capsys.readouterr().out
     assert " ".join(WIDE.split()) in shown
