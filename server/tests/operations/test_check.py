@@ -84,10 +84,13 @@ def data(whole: Path, tmp_path: Path) -> Path:
 
 
 async def harm(data: Path, day: str, sql: str, **values: Any) -> None:
+    """Change a day's rows. Its lists are emptied, or the indexer would do them at the next start and mend the harm."""
     segments = Segments(data / "record")
     await segments.start()
     try:
         async with segments.use(day) as db:
+            for name in ("outbox", "stale", "pending"):
+                await db.run(f"DELETE {name} RETURN NONE")
             await db.run(sql, values)
     finally:
         await segments.stop()
