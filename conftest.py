@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,17 +10,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-_RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 def pytest_configure() -> None:
     """Forget how wide somebody's terminal is (pytest-xdist tells its workers): what programs print follows COLUMNS."""
     os.environ.pop("COLUMNS", None)
-
-
-def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a random id by its parameter: each worker of pytest-xdist draws another, and all must collect alike."""
-    return argname if isinstance(val, str) and _RANDOM_ID.fullmatch(val) else None
 
 
 @pytest.hookimpl(wrapper=True)

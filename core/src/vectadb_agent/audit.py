@@ -266,17 +266,17 @@ async def _name_extra(pipeline: Pipeline, partition: str, first: int, last: int,
         async for batch in batches:
             known.update(key_of(pipeline.id_of(record)) for record in batch.records)
     origin = await pipeline.source.origin(partition)
-    named: dict[str, Named] = {}
-    for sink in pipeline.required:
-        after: str | None = None
-        while sink.tells and len(named) < NAMED:
-            records, after = await persist(functools.partial(sink.held, origin, first, last, after))
+    extra: dict[str, Named] = {}
+    for sink in (sink for sink in pipeline.required if sink.tells):
+        records, after = await persist(functools.partial(sink.held, origin, first, last))
+        while True:
             for record in records:
                 if key_of(record.event_id) not in known:
-                    named[record.event_id] = Named(record.log_stream, record.log_id, rfc3339(record.timestamp))
-            if after is None:
+                    extra[record.event_id] = Named(record.log_stream, record.log_id, rfc3339(record.timestamp))
+            if after is None or len(extra) >= NAMED:
                 break
-    found.named_extra = list(named.values())[:NAMED]
+            records, after = await persist(functools.partial(sink.held, origin, first, last, after))
+    found.named_extra = list(extra.values())[:NAMED]
 
 
 async def _repair(pipeline: Pipeline, partition: str, first: int, last: int, stop: anyio.Event) -> None:

@@ -83,6 +83,14 @@ async def test_pages_come_one_by_one_and_the_checkpoint_with_the_last(aws: Any) 
     assert batches[0].read_through is None
 
 
+async def test_a_page_has_no_more_records_than_are_asked_for(aws: Any) -> None:
+    group = aws.group()
+    aws.put(group, *(f"m{n}" for n in range(250)))
+    batches = await drained(source(group, page_records=100))
+    assert [len(batch.records) for batch in batches if batch.records] == [100, 100, 50]
+    assert {body["limit"] for body in aws.faults.requests("FilterLogEvents")} == {100}
+
+
 async def test_no_more_pages_are_fetched_than_may_be_in_flight(aws: Any) -> None:
     groups = [aws.group() for _ in range(8)]
     for group in groups:

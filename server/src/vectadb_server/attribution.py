@@ -7,9 +7,13 @@ So the use of this module is, for each batch::
     known = Boundaries(await load(needed(events)) + boundaries_of_the_batch)
     attribute(events, known)                              # then store them, and the boundaries; after that, for those
     known = Boundaries(await load(needed_around(new)))    # `new`: boundaries that were added or removed, both sides
-    for late in affected(new, known):                     # where weak events may have moved from one trace to another
+    for late in affected(new, known, gone):               # where weak events may have moved from one trace to another
         weak = await load_events(candidate_traces(late, agents_of(late.stream_key), known), late)
         attribute(weak, Boundaries(await load(needed(weak))))
+
+The look around may come later than the batch, and in another order than the batches did. Then boundaries are visible
+whose own look around is still to come, and they hide from this one which window an event was put into. So ``new`` must
+hold all of these that lie near (:attr:`Boundary.commit` tells); looking around them again later changes nothing.
 
 An event's trace is a function of the **set** of boundaries, whatever the order they came in:
 
@@ -39,7 +43,7 @@ from vectadb_server import ids
 from vectadb_server.model import END_OF, START_OF, Basis, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 Window = Literal["invocation", "run"]
 Position = tuple[int, int, str, str, str]
@@ -58,7 +62,7 @@ class Boundary(msgspec.Struct, kw_only=True, frozen=True):
 
     ``order`` is the event's :attr:`Event.order`; its first item is the record's time, microseconds. ``trace`` is the
     trace that a start gives to the weak events in its window; an end has none. ``name`` and ``request_id`` are for
-    people to read.
+    people to read. ``commit``: of a stored one, the id of the outbox row that tells of it; ids grow with time.
     """
 
     stream_key: str
@@ -69,6 +73,7 @@ class Boundary(msgspec.Struct, kw_only=True, frozen=True):
     trace: str = ""
     name: str = ""
     request_id: str | None = None
+    commit: str = ""
 
     @property
     def position(self) -> Position:
@@ -334,15 +339,18 @@ def needed_around(changed: Iterable[Boundary]) -> list[Need]:
     return needs
 
 
-def affected(changed: Iterable[Boundary], known: Boundaries) -> list[Affected]:
+def affected(
+    changed: Iterable[Boundary], known: Boundaries, gone: Collection[Boundary] = frozenset()
+) -> list[Affected]:
     """Where weak events may have moved when boundaries were added or removed; what overlaps is merged.
 
     A boundary acts forwards only: a start for as long as it counts (:data:`INVOCATION_CAP`, :data:`RUN_CAP`), an end
     for as long as the start that it closes would have counted, which is no longer. An invocation's acts no further
-    than to the next boundary of its kind.
+    than to the next boundary of its kind; unless it is one of those that are ``gone``: the look around that next one
+    may have come between its going and now, and have missed what lies behind.
     """
     merged: list[Affected] = []
-    spans = sorted((b.stream_key, b.kind, b.order[0], _reach(b, known)) for b in changed)
+    spans = sorted((b.stream_key, b.kind, b.order[0], _reach(b, known, is_gone=b in gone)) for b in changed)
     for stream_key, kind, first, last in spans:
         before = merged[-1] if merged else None
         if before and (before.stream_key, before.kind) == (stream_key, kind) and first <= before.to_us:
@@ -352,10 +360,12 @@ def affected(changed: Iterable[Boundary], known: Boundaries) -> list[Affected]:
     return merged
 
 
-def _reach(boundary: Boundary, known: Boundaries) -> int:
+def _reach(boundary: Boundary, known: Boundaries, *, is_gone: bool) -> int:
     us = boundary.order[0]
     if boundary.kind == "run":
         return us + RUN_CAP
+    if is_gone:
+        return us + INVOCATION_CAP
     following = known.between(boundary.stream_key, "invocation", us + 1, us + INVOCATION_CAP)
     return following[0].order[0] if following else us + INVOCATION_CAP
 

@@ -20,6 +20,7 @@ from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 from vectadb_server.stores.digests import GroupHour, Totals
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.framing import BUCKETS, bucket_of, mark_of
+from vectadb_server.stores.rows import DAY, start_of
 from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
@@ -237,10 +238,11 @@ class Checker:
     # ---- digests ----
 
     async def _digests(self, day: str) -> dict[GroupHour, tuple[int, int]]:
+        start = start_of(day)
+        hours = await self._store.digest(None, start, start + DAY)
         return {
-            where: (count, total)
-            for where, count, total in await self._store.digest_of(day)
-            if (count, total) != (0, 0)
+            GroupHour(each.log_group, each.system, each.account, each.region, each.hour): (each.count, each.digest)
+            for each in hours
         }
 
     def _compare_digests(
@@ -275,15 +277,18 @@ class Checker:
         suspects = {trace for trace in {*counts, *due} if counts.get(trace) != due.get(trace)}
         suspects |= {trace for trace in homes.keys() & due.keys() if homes[trace] != seen.days[trace][0]}
         suspects -= await self._touched(held)
+        wrong: dict[str, list[str]] = {}
         for trace in sorted(suspects):
             days = {*(await self._store.days_of_traces([trace])).get(trace, []), *seen.days.get(trace, [])}
             events = (await self._store.stored_of_traces({trace: sorted(days)})).get(trace, [])
             summary = await self._store.trace(trace)
             found_in = sorted({each.key[0] for each in events})
             same_count = len(events) == (summary.events if summary is not None else 0)
-            if same_count and homes.get(trace) in (None, *found_in[:1]):
-                continue
-            where = sorted({*found_in, *([homes[trace]] if trace in homes else [])})
+            if not same_count or homes.get(trace) not in (None, *found_in[:1]):
+                wrong[trace] = sorted({*found_in, *([homes[trace]] if trace in homes else [])})
+        # What came after the first look is on a list now, or was there a moment ago and is as it should be.
+        for trace in wrong.keys() - await self._touched(held):
+            where = wrong[trace]
             look.found[where[0]].traces += 1
             look.note(where[0], [trace])
             for day in where:

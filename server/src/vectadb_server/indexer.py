@@ -267,10 +267,10 @@ class Indexer:
         """Weak events that boundaries, come or gone, may have moved."""
         if not changed:
             return []
-        known = Boundaries([*await self._store.boundaries(needed_around(changed)), *changed])
+        changed, gone, known = await self._complete(changed)
         held = set(await self._store.days())
         found: list[StoredEvent] = []
-        for late in affected(changed, known):
+        for late in affected(changed, known, gone):
             days = [day_of(number * DAY) for number in range(late.from_us // DAY, late.to_us // DAY + 1)]
             days = [day for day in days if day in held]
             agents = {agent for day in days for agent in await self._store.agents_of(day, late.stream_key)}
@@ -278,6 +278,21 @@ class Indexer:
             for day in days:
                 found += await self._store.weak_events(day, traces, late.stream_key, late.from_us, late.to_us)
         return found
+
+    async def _complete(self, changed: list[Boundary]) -> tuple[list[Boundary], list[Boundary], Boundaries]:
+        """Add those near that are visible, though their own turn is still to come, as the attribution asks for.
+
+        Returns them all, those of them that are gone, and what is known around them.
+        """
+        while True:
+            visible = {_place(each): each for each in await self._store.boundaries(needed_around(changed))}
+            told = {_place(each) for each in changed}
+            # Asked after the boundaries were read: what was visible then and is not applied yet is on the outbox now.
+            more = [each for each in await self._store.unapplied(visible.values()) if _place(each) not in told]
+            if not more:
+                gone = [each for each in changed if _place(each) not in visible]
+                return changed, gone, Boundaries([*visible.values(), *changed])
+            changed = [*changed, *more]
 
     async def _span(self, day: str, traces: Iterable[str]) -> None:
         """Note where the traces have events, before anybody looks for them there."""
@@ -437,3 +452,7 @@ class Indexer:
                 await self._index.delete([(day, event_id) for event_id in sorted(gone)])
         await self._store.forget_pending(day, [ref for ref, _ in found])
         return True
+
+
+def _place(boundary: Boundary) -> tuple[Any, ...]:
+    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, *boundary.position)

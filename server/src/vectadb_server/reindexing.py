@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE = 500  # events given to the indexer at once
+_COLUMNS = "VALUE [id, size, basis, trace]"
 _AHEAD = 4  # pages that it may have before it
 _RETRY = 1.0  # seconds
 _LOOK = 0.05  # seconds between two looks at how far the indexer is
@@ -130,7 +131,7 @@ class Reindexer:
             async with self._segments.use(day) as db:
                 counted = await db.one("SELECT count() AS n FROM event GROUP ALL")
             self._now.of = counted[0]["n"] if counted else 0
-            while page := await self._page(day, after):
+            while page := await self._store.page(day, _COLUMNS, after, _PAGE):
                 after = str(key_of(page[-1][0]))
                 await self._give(day, page)
                 await self._note(day, after)
@@ -141,14 +142,6 @@ class Reindexer:
             await self._index.finish(day)
         async with self._segments.use(META) as meta:
             await meta.run("DELETE $ref RETURN NONE", {"ref": record("reindex", day)})
-
-    async def _page(self, day: str, after: str) -> list[list[object]]:
-        # The id is one of ours, a UUID: parameters are not possible in a range of them.
-        first = f"event:u'{after}'>.." if after else "event"
-        sql = f"SELECT VALUE [id, size, basis, trace] FROM {first} LIMIT {_PAGE}"  # noqa: S608 - a UUID and a number
-        async with self._segments.use(day) as db:
-            found: list[list[object]] = await db.one(sql)
-        return found
 
     async def _give(self, day: str, page: Sequence[Sequence[object]]) -> None:
         events = [(str(key_of(ref)), basis, trace) for ref, size, basis, trace in page if size]

@@ -76,6 +76,68 @@ class Stored:
             attribute(weak, Boundaries(self.load(needed(weak))))
 
 
+class Decoupled(Stored):
+    """Events are visible at once; the look around their boundaries comes later, by day, in the order of the commits."""
+
+    def __init__(self):
+        super().__init__()
+        self.outboxes: dict[int, list[tuple[str, list[str], list[Boundary]]]] = {0: [], 1: []}
+        self.commits = 0
+
+    def commit(self, come: list[Event], gone: list[str] = ()) -> None:
+        days = {event_id: day_of(self.events[event_id]) for event_id in gone}
+        for day, outbox in self.outboxes.items():
+            self.commits += 1
+            commit = f"{self.commits:04}"
+            leaving = [event_id for event_id in gone if days[event_id] == day]
+            changed = [self.boundaries.pop(event_id) for event_id in leaving if event_id in self.boundaries]
+            for event_id in leaving:
+                del self.events[event_id]
+            fresh = [event for event in come if day_of(event) == day and event.event_id not in self.events]
+            for boundary in filter(None, map(boundary_of, fresh)):
+                self.boundaries[boundary.event_id] = msgspec.structs.replace(boundary, commit=commit)
+                changed.append(boundary)
+            attribute(fresh, Boundaries(self.load(needed(fresh))))
+            self.events.update({event.event_id: event for event in fresh})
+            outbox.append((commit, [event.event_id for event in fresh], changed))
+
+    def turn(self, day: int) -> None:
+        """Apply the oldest entry of a day."""
+        if not self.outboxes[day]:
+            return
+        _, fresh, changed = self.outboxes[day][0]
+        weak = [self.events[event_id] for event_id in fresh if event_id in self.events]
+        attribute(weak, Boundaries(self.load(needed(weak))))
+        while changed:
+            visible = self.load(needed_around(changed))
+            told = set(map(place, changed))
+            waiting = {number: entries[0][0] for number, entries in self.outboxes.items() if entries}
+            more = [b for b in visible if b.commit >= waiting.get(day_at(b.order[0]), "~") and place(b) not in told]
+            if not more:
+                break
+            changed = [*changed, *more]
+        known = Boundaries([*changed, *self.load(needed_around(changed))])
+        gone = [
+            b for b in changed if b.event_id not in self.boundaries or place(self.boundaries[b.event_id]) != place(b)
+        ]
+        for late in affected(changed, known, gone):
+            weak = self.within(late, candidate_traces(late, self.agents(late.stream_key), known))
+            attribute(weak, Boundaries(self.load(needed(weak))))
+        del self.outboxes[day][0]
+
+
+def day_at(us: int) -> int:
+    return int(us >= T0 + 16 * MINUTE)
+
+
+def day_of(event: Event) -> int:
+    return day_at(event.order[0])
+
+
+def place(boundary: Boundary) -> tuple[object, ...]:
+    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, *boundary.position)
+
+
 def key_of(event: Event) -> str | None:
     return None if event.source is None else event.source.stream_key()
 
@@ -196,6 +258,69 @@ def test_any_order_and_any_batches_end_in_the_same_traces(scene, replayed):
     stored = stored_in_batches(scene)
     stored.apply([event_of(i, scene[i][0]) for i in replayed if i < len(scene)])
     assert found(stored) == found(stored_at_once(events))
+    check_against_oracle(stored)
+
+
+turns = st.lists(st.sampled_from(["commit", "commit", 0, 1]), max_size=20)
+#: Around the change of days, and one event in each batch: what one look around hides from another is the point.
+near = st.sampled_from(
+    [
+        sketches_of(INVOCATIONS, [10, 15, 16, 17, 18]),
+        sketches_of(RUNS, [0, 15, 16, 17]),
+        sketches_of([*INVOCATIONS, *RUNS], [10, 15, 16, 17]),
+    ]
+)
+crossing = near.flatmap(
+    lambda sketch: st.tuples(
+        st.lists(st.tuples(sketch, st.integers(0, 7)), min_size=3, max_size=9),
+        st.lists(st.tuples(st.integers(0, 8), nothing | sketch), max_size=3),
+    )
+)
+
+
+@settings(bounded, max_examples=int(MANY or 1_000))
+@given(crossing, turns)
+def test_whenever_the_look_around_comes_the_traces_are_the_same_in_the_end(changes, turns):
+    """Of several batches that are visible the later one's turn may come first, where they lie in two days."""
+    scene, later = changes
+    stored = Decoupled()
+    batches = sorted({batch for _, batch in scene})
+    commits = [([event_of(i, s) for i, (s, b) in enumerate(scene) if b == batch], []) for batch in batches]
+    commits += [([] if s is None else [event_of(number, s)], [f"{number:03}"]) for number, s in later]
+
+    def commit() -> None:
+        come, gone = commits.pop(0)
+        stored.commit(come, [event_id for event_id in gone if event_id in stored.events])
+
+    for turn in turns:
+        if turn != "commit":
+            stored.turn(turn)
+        elif commits:
+            commit()
+    while commits:
+        commit()
+    while any(stored.outboxes.values()):
+        for day in stored.outboxes:
+            stored.turn(day)
+    remaining = [msgspec.structs.replace(event, trace=None, basis="none") for event in stored.events.values()]
+    assert found(stored) == found(stored_at_once(remaining))
+    check_against_oracle(stored)
+
+
+def test_a_window_whose_end_came_with_later_windows_lets_go_of_what_it_held():
+    start, end = ("a", 10, 0, "invocation_start", None, None, None), ("a", 15, 0, "invocation_end", None, None, None)
+    log = ("a", 18, 0, "log", None, None, None)
+    later = [("a", 16, 0, "invocation_start", None, None, None), ("a", 17, 0, "invocation_end", None, None, None)]
+    stored = Decoupled()
+    stored.commit([event_of(0, start), event_of(1, log)])
+    stored.turn(0)
+    stored.turn(1)
+    assert stored.events["001"].basis == "invocation"
+    stored.commit([event_of(2, end)])
+    stored.commit([event_of(number, sketch) for number, sketch in enumerate(later, 3)])
+    for day in (0, 0, 1, 1):
+        stored.turn(day)
+    assert not any(stored.outboxes.values())
     check_against_oracle(stored)
 
 

@@ -40,7 +40,7 @@ def call(trace: str, second: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("event_id", [str(uuid.uuid4()), "x", "..", "%00", "é", "1" * 5000])
+@pytest.mark.parametrize("event_id", [str(uuid.UUID(int=2**100)), "x", "..", "%00", "é", "1" * 5000])
 async def test_no_such_event(client: Any, event_id: Any) -> None:
     reply = await client.get(f"{EVENTS}/{event_id}")
     assert reply.status_code in (404, 400) if event_id == ".." else reply.status_code == 404

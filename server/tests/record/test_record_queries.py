@@ -10,7 +10,7 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
+from vectadb_server.stores.base import Cursor, EventFilter, LogGroup, TraceFilter
 
 from .making import DAY, HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, line
 
@@ -102,6 +102,21 @@ async def test_events_by_any_filter_and_page_size(store: SurrealStore) -> None:
         }
         where = EventFilter(**{name: value for name, value in choices.items() if rnd.random() < 0.3})
         assert await pages(store, where, rnd.choice((1, 3, 40, 500))) == brute(events, where), where
+
+
+async def test_records_of_a_group_come_in_pages_without_gaps_or_repetitions(store: SurrealStore) -> None:
+    around = [line(f"a{n}", MIDNIGHT + (n - 700) * SECOND, group="/g") for n in range(1_400)]
+    await Ingest(store).ingest([*around, *(line(f"b{n}", MIDNIGHT, group="/h") for n in range(20))], OPTIONS)
+    where = LogGroup("/g", "cloudwatch", "1", "us-east-1")
+    since, until = MIDNIGHT - 600 * SECOND, MIDNIGHT + 600 * SECOND
+    pages, after = [], None
+    while True:
+        page, after = await store.records(where, since, until, limit=300, after=after)
+        pages.append([held.log_id for held in page])
+        if after is None:
+            break
+    assert len(pages) > 2
+    assert sorted(log_id for page in pages for log_id in page) == sorted(f"a{n}" for n in range(100, 1_300))
 
 
 async def test_one_event_and_many_by_id(store: SurrealStore) -> None:

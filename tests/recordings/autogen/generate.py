@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "strands"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_agentchat.base import TaskResult
@@ -43,7 +43,7 @@ from autogen_core.logging import LLMCallEvent, LLMStreamEndEvent, LLMStreamStart
 from autogen_core.models import CreateResult
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 from scripted_openai import say, serving
-from tape import Killed, Scenario, Tape, Truth, main, shown
+from tape import Killed, Tape, Truth, in_forms, main, shown
 
 MODEL = "local-1"
 INFO = {"vision": False, "function_calling": True, "json_output": True, "structured_output": True, "family": "unknown"}
@@ -313,15 +313,7 @@ PLAYS: dict[str, tuple[str, Play, bool]] = {
 }  # fmt: skip
 
 
-def scenario(play: Play, shows: str, held_out: bool, form: str) -> Scenario:
-    return Scenario(f"{shows} ({form})", lambda tape, truth: play(tape, truth, form), held_out)
-
-
-SCENARIOS = {
-    f"{name}.{form}": scenario(play, shows, held_out, form)
-    for name, (shows, play, held_out) in PLAYS.items()
-    for form in ("events", "console")
-}
+SCENARIOS = in_forms(PLAYS, ("events", "console"))
 
 
 def printed_model(text: str, model: dict[str, Any]) -> dict[str, bool]:

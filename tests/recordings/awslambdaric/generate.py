@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "strands"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from awslambdaric import bootstrap, lambda_runtime_client
 from tape import LOG, Scenario, Tape, Truth, main

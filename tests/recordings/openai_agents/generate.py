@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OPENAI_API_KEY", "none")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "strands"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents import (
     Agent,
@@ -37,7 +37,7 @@ from agents import (
 )
 from openai import AsyncOpenAI
 from scripted_openai import MODEL, say, serving
-from tape import Killed, Scenario, Tape, Truth, main, shown
+from tape import Killed, Tape, Truth, in_forms, main, shown
 
 LOGGER = logging.getLogger("openai.agents")
 STARTS = {
@@ -306,15 +306,7 @@ PLAYS: dict[str, tuple[str, Play, bool]] = {
 }  # fmt: skip
 
 
-def scenario(play: Play, shows: str, held_out: bool, form: str) -> Scenario:
-    return Scenario(f"{shows} ({form})", lambda tape, truth: play(tape, truth, form), held_out)
-
-
-SCENARIOS = {
-    f"{name}.{form}": scenario(play, shows, held_out, form)
-    for name, (shows, play, held_out) in PLAYS.items()
-    for form in ("debug", "data", "spans")
-}
+SCENARIOS = in_forms(PLAYS, ("debug", "data", "spans"))
 
 
 def printed_call(text: str, call: dict[str, Any]) -> dict[str, str]:

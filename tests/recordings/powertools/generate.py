@@ -23,7 +23,7 @@ os.environ.update(
     AWS_LAMBDA_FUNCTION_NAME="agent",
     POWERTOOLS_TRACE_DISABLED="true",
 )
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "strands"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging import correlation_paths

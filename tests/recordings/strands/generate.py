@@ -22,7 +22,7 @@ from strands.handlers import PrintingCallbackHandler
 from strands.hooks import AfterModelCallEvent, AfterToolCallEvent, BeforeToolCallEvent, HookProvider, HookRegistry
 from strands.models import Model
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tape import Killed, Scenario, Tape, Truth, main
 

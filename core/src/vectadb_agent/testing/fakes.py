@@ -69,9 +69,8 @@ class MemorySink(Sink):
         self.events: dict[str, Event] = {}
         self.writes: list[list[str]] = []
         """Ids of each write, also of the failed ones."""
-        self.records: dict[str, tuple[str, int]] = {}
-        self.names: dict[str, tuple[str, str]] = {}
-        """Log stream and log id of each record."""
+        self.records: dict[str, tuple[str, HeldRecord]] = {}
+        """Log group and name of each record kept, by event id."""
         self._plan = plan
 
     async def write(self, events: Sequence[Event]) -> Result:
@@ -103,14 +102,14 @@ class MemorySink(Sink):
             self.events[event.event_id] = event
         for event_id, record, part in zip(ids, block.records, block.parts, strict=True):
             if part == "0":
-                self.records[event_id] = (record.stream.log_group, record.timestamp)
-                self.names[event_id] = (record.stream.log_stream, record.log_id)
+                named = HeldRecord(event_id, record.stream.log_stream, record.log_id, record.timestamp)
+                self.records[event_id] = (record.stream.log_group, named)
 
     async def holdings(self, origin: LogStream, since: int, until: int) -> Holdings:
         """Count the records kept of the log group, by hour."""
         hours: dict[int, tuple[int, int]] = {}
-        for event_id, (group, time) in self.records.items():
-            hour = time // 3_600_000_000 * 3_600_000_000
+        for event_id, (group, record) in self.records.items():
+            hour = record.timestamp // 3_600_000_000 * 3_600_000_000
             if group == origin.log_group and since <= hour < until:
                 count, digest = hours.get(hour, (0, 0))
                 hours[hour] = (count + 1, (digest + record_hash(event_id)) % 2**128)
@@ -120,11 +119,8 @@ class MemorySink(Sink):
         self, origin: LogStream, since: int, until: int, after: str | None = None
     ) -> tuple[Sequence[HeldRecord], str | None]:
         """Name the records kept, one a page."""
-        records = [
-            HeldRecord(event_id, *self.names[event_id], time)
-            for event_id, (group, time) in self.records.items()
-            if group == origin.log_group and since <= time < until
-        ]
+        kept = [record for group, record in self.records.values() if group == origin.log_group]
+        records = [record for record in kept if since <= record.timestamp < until]
         at = int(after or 0)
         return records[at : at + 1], str(at + 1) if at + 1 < len(records) else None
 

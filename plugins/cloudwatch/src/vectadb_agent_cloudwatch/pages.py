@@ -89,9 +89,9 @@ class FilterPages:
         *,
         turns: Turns,
         slots: anyio.Semaphore,
+        limit: int,
         streams: Sequence[str] = (),
         pattern: str | None = None,
-        limit: int = _FULL_PAGE,
     ) -> None:
         self._api, self._group, self._turns, self._slots = api, group, turns, slots
         self._streams = tuple(dict.fromkeys(streams))

@@ -271,9 +271,9 @@ class CloudWatchSource(Source):
             group,
             turns=self.turns("FilterLogEvents", again=again),
             slots=slots,
+            limit=self.config.page_records,
             streams=streams,
             pattern=self.config.filter_pattern,
-            limit=self.config.page_records,
         )
 
     def turns(self, operation: str, *, again: bool = False) -> Turns:

@@ -33,6 +33,21 @@ class GroupHour(NamedTuple):
     hour: int
 
 
+def whole_record(event: Event, position: int) -> tuple[str, int] | None:
+    """Return log id and time (microseconds) of the record at this position of the event's block.
+
+    ``None``: it is a piece of one that is counted elsewhere, or of no log, or nobody knows its time.
+    """
+    source = event.source
+    if source is None or source.timestamp is None or not source.log_id:
+        return None
+    part = source.parts[position] if source.parts else source.part if position == 0 else "0"
+    if part != "0":
+        return None
+    log_id = source.log_ids[position] if source.log_ids else source.log_id
+    return log_id, source.timestamps[position] if source.timestamps else source.timestamp
+
+
 class Totals:
     """Number of records and sum of their hashes, by group and hour."""
 
@@ -46,15 +61,11 @@ class Totals:
 
     def count(self, record_id: str, event: Event, position: int) -> None:
         """Add the record at this position of the event's block, if it is a whole one, of a log, with a time."""
-        source = event.source
-        if source is None or source.timestamp is None or not source.log_id:
-            return
-        part = source.parts[position] if source.parts else source.part if position == 0 else "0"
-        if part != "0":
-            return
-        at = source.timestamps[position] if source.timestamps else source.timestamp
-        where = GroupHour(source.log_group, source.system, source.account, source.region, at // _HOUR * _HOUR)
-        self.add(where, 1, ids.record_hash(record_id))
+        held = whole_record(event, position)
+        if held is not None and (source := event.source) is not None:
+            hour = held[1] // _HOUR * _HOUR
+            where = GroupHour(source.log_group, source.system, source.account, source.region, hour)
+            self.add(where, 1, ids.record_hash(record_id))
 
     def items(self) -> list[tuple[GroupHour, int, int]]:
         """Return group and hour, count and sum, in order."""

@@ -279,15 +279,17 @@ class Reading(RecordReader):
             each.durations.sort()
         return buckets
 
+    async def page(self, day: str, columns: str, after: str, limit: int) -> list[Any]:
+        """Return rows of a day in the order of their ids, after a given one (none: ``""``); at most so many."""
+        # The id is one of ours, a UUID: parameters are not possible in a range of them.
+        first = f"event:u'{after}'>.." if after else "event"
+        async with self._segments.use(day) as db:
+            found: list[Any] = await db.one(f"SELECT {columns} FROM {first} LIMIT {limit}")  # noqa: S608 - no values
+        return found
+
     async def scan(self, day: str, limit: int, after: str = "") -> AsyncIterator[list[rows.StoredEvent]]:
         """Go through all events of a day in the order of their ids, after a given one; at most so many at once."""
-        while day in self._segments:
-            # The id is one of ours, a UUID: parameters are not possible in a range of them.
-            first = f"event:u'{after}'>.." if after else "event"
-            async with self._segments.use(day) as db:
-                found = await db.one(f"SELECT {rows.WHOLE} FROM {first} LIMIT {limit}")  # noqa: S608 - a UUID and a number
-            if not found:
-                return
+        while day in self._segments and (found := await self.page(day, rows.WHOLE, after, limit)):
             after = str(key_of(found[-1][0]))
             yield [each for each in (rows.whole(row, day) for row in found) if each is not None]
 
@@ -295,14 +297,6 @@ class Reading(RecordReader):
         """Return the traces whose summary is kept with this day, each with the number of events it counts."""
         async with self._segments.use(day) as db:
             return {trace.trace_id: trace.events for trace in map(rows.trace, await db.one("SELECT body FROM trace"))}
-
-    async def digest_of(self, day: str) -> list[tuple[digests.GroupHour, int, int]]:
-        """Return count and sum of the records of each log group and hour of a day."""
-        totals = digests.Totals()
-        async with self._segments.use(day) as db:
-            for _, where, count, total in await digests.read(db, None):
-                totals.add(where, count, total)
-        return totals.items()
 
     async def days(self) -> list[str]:
         """See :class:`RecordReader`."""
@@ -351,14 +345,8 @@ class Reading(RecordReader):
 
 def _records_of(event: Event, source: Source) -> list[HeldRecord]:
     """The whole records in an event's block."""
-    found = []
-    for at, event_id in enumerate(event.record_ids):
-        part = source.parts[at] if source.parts else source.part if at == 0 else "0"
-        time = source.timestamps[at] if source.timestamps else source.timestamp
-        if part == "0" and time is not None:
-            log_id = source.log_ids[at] if source.log_ids else source.log_id
-            found.append(HeldRecord(event_id, source.log_stream, log_id, time))
-    return found
+    named = ((event_id, digests.whole_record(event, at)) for at, event_id in enumerate(event.record_ids))
+    return [HeldRecord(event_id, source.log_stream, *held) for event_id, held in named if held is not None]
 
 
 def _values(**values: Any) -> dict[str, Any]:

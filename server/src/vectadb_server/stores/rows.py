@@ -206,9 +206,9 @@ def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
     return stored_event(found, day) if found["size"] else None
 
 
-def boundary_row(boundary: Boundary) -> dict[str, Any]:
+def boundary_row(boundary: Boundary, commit: str) -> dict[str, Any]:
     """Return the row of a boundary; its id is an array, so that a stream's boundaries are one range."""
-    made: dict[str, Any] = {"id": boundary_key(boundary), "start": boundary.start, "trace": boundary.trace}
+    made = {"id": boundary_key(boundary), "start": boundary.start, "trace": boundary.trace, "commit": commit}
     if boundary.name:
         made["name"] = boundary.name
     if boundary.request_id is not None:
@@ -233,6 +233,7 @@ def boundary(found: Mapping[str, Any]) -> Boundary:
         trace=found["trace"],
         name=found.get("name") or "",
         request_id=found.get("request"),
+        commit=found.get("commit") or "",
     )
 
 

@@ -216,6 +216,21 @@ class SurrealStore(Reading):
             found = await db.one("SELECT id, body FROM outbox ORDER BY id LIMIT $limit", {"limit": limit})
         return [(row["id"], entry(row["body"])) for row in found]
 
+    async def unapplied(self, boundaries: Iterable[Boundary]) -> list[Boundary]:
+        """Return those whose outbox row is still there, and perhaps some whose is not any more.
+
+        A day's outbox is applied in the order of its ids, so that what is older than the oldest has been.
+        """
+        by_day: dict[str, list[Boundary]] = defaultdict(list)
+        for boundary in boundaries:
+            by_day[rows.day_of(boundary.order[0])].append(boundary)
+        found: list[Boundary] = []
+        for day, some in by_day.items():
+            async with self._segments.use(day) as db:
+                oldest = await db.one("SELECT VALUE id FROM outbox ORDER BY id LIMIT 1")
+            found += [each for each in some if oldest and each.commit >= str(key_of(oldest[0]))]
+        return found
+
     async def pending(self, day: str, limit: int) -> list[tuple[Any, list[str]]]:
         """Return the oldest lists of ids that the search index has not heard of yet, with their references."""
         async with self._segments.use(day) as db:

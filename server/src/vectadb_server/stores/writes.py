@@ -93,11 +93,12 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
         "unmark",
         [record("boundary", rows.boundary_key(boundary)) for boundary in write.boundaries_gone],
     )
-    marks = [rows.boundary_row(boundary) for boundary in write.boundaries]
+    outbox_id = ids.uuid7()
+    marks = [rows.boundary_row(boundary, outbox_id) for boundary in write.boundaries]
     add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
     add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)
     add("INSERT IGNORE INTO agent $agents RETURN NONE", "agents", [{"id": key} for key in write.agents])
     if write.entry is not None:
-        row = {"id": UUID(ids.uuid7()), "body": _encode(write.entry).decode()}
+        row = {"id": UUID(outbox_id), "body": _encode(write.entry).decode()}
         add("INSERT INTO outbox $outbox RETURN NONE", "outbox", [row])
     return sql, values

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RECORDINGS = Path(__file__).resolve().parents[1]
+RECORDINGS = Path(__file__).resolve().parent
 MAX_BYTES = 200_000
 MAX_FOLDER_BYTES = 700_000
 LOG = ("log",)
@@ -230,6 +230,19 @@ def write(
         raise ValueError(f"{path}: {len(body.encode())} bytes, more than {MAX_BYTES}")
     path.write_text(body, encoding="utf-8")
     return path
+
+
+def in_forms(
+    plays: dict[str, tuple[str, Callable[[Tape, Truth, str], None], bool]], forms: Sequence[str]
+) -> dict[str, Scenario]:
+    """Each play (what it shows, how it goes, whether it is held out) once in each form that a framework prints."""
+    return {
+        f"{name}.{form}": Scenario(
+            f"{shows} ({form})", lambda tape, truth, play=play, form=form: play(tape, truth, form), held_out
+        )
+        for name, (shows, play, held_out) in plays.items()
+        for form in forms
+    }
 
 
 def main(framework: str, scenarios: dict[str, Scenario], packages: Sequence[str], **printed: Any) -> None:
