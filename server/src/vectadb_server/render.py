@@ -93,7 +93,11 @@ def checked(reply: dict[str, Any]) -> None:
         mended = "what differed was mended; now " if reply["repairing"] else ""
         console.print(f"{mended}index, digests and summaries are those of the record.")
     else:
-        next_step = "run it again; what differs still is a mistake to report" if reply["repairing"] else "--repair"
+        next_step = (
+            "run it again; what differs still is a mistake to report"
+            if reply["repairing"]
+            else "vectadb check --repair"
+        )
         console.print(f"index, digests or summaries are not those of the record. Next: {next_step}")
 
 
