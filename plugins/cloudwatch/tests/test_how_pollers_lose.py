@@ -73,11 +73,11 @@ def waits_for(*texts: str) -> Any:
 
 
 async def test_event_visible_after_its_window_closed(aws: Any) -> None:
-    """Within ``settle_max`` the head itself finds it."""
+    """Within ``settle_min``, and what has been learned and can be afforded beyond it, the head itself finds it."""
     group = aws.group()
     hidden = {"late"}
     hide(aws, hidden)
-    reads = source(group)
+    reads = source(group, settle_min="40s")
     async with reads, aclosing(reads.read({})) as batches:
         aws.put(group, "late", age=30)
         aws.put(group, "prompt", age=0)
@@ -147,7 +147,7 @@ async def test_a_group_wide_mark_loses_slower_streams(aws: Any) -> None:
     group = aws.group(None, "fast", "slow")
     hidden = {f"slow {i}" for i in range(5)}
     hide(aws, hidden)
-    reads = source(group)
+    reads = source(group, settle_min="40s")
     async with reads, aclosing(reads.read({})) as batches:
         for i in range(5):
             aws.put(group, f"slow {i}", stream="slow", age=25)

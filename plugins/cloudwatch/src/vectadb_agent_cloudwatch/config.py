@@ -81,7 +81,9 @@ class CloudWatchConfig(ComponentConfig):
     settle_min: Duration = Field(default=5.0, gt=0)
     """Least time that the newest records are read again, for those that become visible late."""
     settle_max: Duration = Field(default=60.0, gt=0)
-    """Most time that the newest records are read again. Between the two, the delay that is seen decides."""
+    """Most time that the newest records are read again: at the start and once in five minutes. Between the two, the
+    delay that is seen decides, and what it costs: no record is read twice over for it on average, at a poll of twice
+    ``settle_min`` or longer. What is later than that is found by the first of ``sweeps``."""
     sweeps: list[Duration] = Field(default=["5m", "1h", "24h", "13.5d"], validate_default=True)
     """Ages at which records are read again, ascending, for those that became visible later than ``settle_max`` allows
     for: what is missing at the other end is delivered then. ``[]`` never reads again."""

@@ -97,7 +97,7 @@ class GroupReader:
     ) -> None:
         self.name = name
         self.position = position
-        self.settle = Settle(pace.settle_min, pace.settle_max)
+        self.settle = Settle(pace.settle_min, pace.settle_max, int(pace.poll * 1000))
         self._pages = pages
         self._emit = emit
         self._pace = pace

@@ -20,19 +20,23 @@ _ENOUGH = 20
 _PERIOD = 300_000
 _MOST_SAMPLES = 4096
 _DATE_ERROR = 1_000
+_READ_AGAIN = 0.8
+"""How often a record may be found again by the slices after the one that found it first, on average. With the slice
+that overlaps by ``most`` every five minutes, the head reads the data twice; four sweeps read them four times more."""
 
 
 class Settle:
     """The learned delay of one group, between ``least`` and ``most``.
 
-    ``delay`` is the 99.9th percentile of the delays seen in the last five to ten minutes, and a quarter more. Until
-    enough has been seen, the slices overlap by ``most``; and once every five minutes one does, to notice that the
-    delay has grown.
+    ``delay`` is the 99.9th percentile of the delays seen in the last five to ten minutes, and a quarter more. Slices
+    overlap by that, or by what can be afforded: what is later than that is the first sweep's. The first slice overlaps
+    by ``most``, and once every five minutes one does, to notice that the delay has grown. ``poll``: between two slices.
     """
 
-    def __init__(self, least: int, most: int) -> None:
+    def __init__(self, least: int, most: int, poll: int) -> None:
         self._least = least
         self._most = most
+        self._poll = poll
         self._counts = [0] * (most // _STEP + 1)
         self._earlier: list[int] | None = None
         self._period_end: int | None = None
@@ -43,9 +47,24 @@ class Settle:
 
     def overlap(self, now: int) -> int:
         """How far the next slice must reach back behind the last one, at AWS's ``now``."""
-        if self._earlier is None or self._period_end is None or now >= self._period_end:
+        if self._period_end is None or now >= self._period_end:
             return self._most
-        return self.delay
+        return max(self._least, min(self.delay, self._affordable()))
+
+    def _affordable(self) -> int:
+        """The longest overlap with which a record is found again ``_READ_AGAIN`` times on average.
+
+        Slices that reach back by ``back`` find a record again while its age is less than that: for ``back`` less its
+        delay. So a group whose records are all late by the same time is read again no oftener than a prompt one.
+        """
+        counts = self._both()
+        total, visible, back = sum(counts), 0, 0
+        found_again, most = 0.0, self._poll * _READ_AGAIN
+        while back < self._most and found_again <= most:
+            visible += counts[back // _STEP]
+            found_again += _STEP * (visible / total if total else 1)
+            back += _STEP
+        return back
 
     def learn(self, records: Sequence[LogRecord], now: int) -> None:
         """Look at a page of a head slice that was begun at AWS's ``now``."""
@@ -84,9 +103,12 @@ class Settle:
                 self._earlier, self._counts = self._counts, [0] * len(self._counts)
             self._period_end = now + _PERIOD
 
-    def _learned(self) -> int:
+    def _both(self) -> list[int]:
         earlier = self._earlier or [0] * len(self._counts)
-        counts = [a + b for a, b in zip(self._counts, earlier, strict=True)]
+        return [a + b for a, b in zip(self._counts, earlier, strict=True)]
+
+    def _learned(self) -> int:
+        counts = self._both()
         total = sum(counts)
         if not total:
             return self.delay
