@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ROOMS := core plugins/cloudwatch plugins/parsers plugins/sinks server
 SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/sinks/src server/src
 
-.PHONY: install demo test bench chaos lint clean
+.PHONY: install demo test bench chaos accuracy lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test    every test"
 	@echo "make bench   how fast, measured"
 	@echo "make chaos   nothing lost, nothing twice: kills, outages, late events, with figures (about half an hour)"
+	@echo "make accuracy  what is understood of each framework's output, against what really happened"
 	@echo "make lint    formatting, lint, types"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
@@ -42,6 +43,9 @@ bench: $(INSTALLED)
 
 chaos: $(INSTALLED)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+accuracy: $(INSTALLED)
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

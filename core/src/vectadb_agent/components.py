@@ -226,6 +226,13 @@ class Source(Component):
 class Parser(Component):
     """Makes events of blocks. Synchronous and pure: the same block gives the same events, and nothing else changes."""
 
+    def members(self) -> Sequence[Parser]:
+        """Return the parsers that stand in this one's place, in order: for most, itself alone.
+
+        A parser such as ``auto`` names others here; it is never asked about a record itself.
+        """
+        return (self,)
+
     def parse(self, block: Block) -> list[Event] | None:
         """Make events of the block.
 

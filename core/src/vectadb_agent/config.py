@@ -44,6 +44,10 @@ def _address(value: object) -> object:
     return found and (found[1] or found[2], int(found[3]))
 
 
+DEFAULT_PARSER = "auto"
+"""The parser of a pipeline that names none, where it is installed. ``parsers: []`` means none at all."""
+
+
 class AgentSettings(BaseModel):
     """The ``agent:`` section."""
 
@@ -66,7 +70,7 @@ class _PipelineSettings(BaseModel):
 
     agent_id: str | None = None
     source: Any
-    parsers: list[Any] = []
+    parsers: list[Any] | None = None
     sinks: list[str] = Field(min_length=1)
     max_in_flight: Size = Field(default=3_000_000, ge=100_000)
 
@@ -195,11 +199,7 @@ def _pipelines(document: _Document, host: Host, value: Any, sink_names: set[str]
         source = (
             _component(document, host, "source", options["source"], (*path, "source")) if "source" in options else None
         )
-        listed = options.get("parsers")
-        parsers = [
-            _component(document, host, "parser", item, (*path, "parsers", index))
-            for index, item in enumerate(listed if isinstance(listed, list) else [])
-        ]
+        parsers = _parsers(document, host, options, path)
         for index, sink in enumerate(settings.sinks if settings else ()):
             if sink not in sink_names:
                 known = sorted(map(str, sink_names))
@@ -214,12 +214,24 @@ def _pipelines(document: _Document, host: Host, value: Any, sink_names: set[str]
                     name=str(name),
                     agent_id=settings.agent_id,
                     source=source,
-                    parsers=tuple(parser for parser in parsers if isinstance(parser, Parser)),
+                    parsers=parsers,
                     sinks=tuple(settings.sinks),
                     max_in_flight=settings.max_in_flight,
                 )
             )
     return iter(found)
+
+
+def _parsers(document: _Document, host: Host, options: dict[Any, Any], path: Path_) -> tuple[Parser, ...]:
+    """Make a pipeline's parsers, those that stand for several resolved; where none is named, ``auto`` if installed."""
+    listed = options.get("parsers")
+    if listed is None and DEFAULT_PARSER in host.components["parser"]:
+        listed = [{"type": DEFAULT_PARSER}]
+    parsers = [
+        _component(document, host, "parser", item, (*path, "parsers", index))
+        for index, item in enumerate(listed if isinstance(listed, list) else [])
+    ]
+    return tuple(member for parser in parsers if isinstance(parser, Parser) for member in parser.members())
 
 
 def _component(document: _Document, host: Host, kind: Kind, options: Any, path: Path_) -> Component | None:

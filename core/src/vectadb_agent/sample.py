@@ -60,7 +60,7 @@ def parsers_by_name(names: Sequence[str]) -> tuple[Parser, ...]:
                 f"parser {name!r} cannot be used without options; write a configuration and use --config. ({error})"
             ) from error
         assert isinstance(parser, Parser)
-        parsers.append(parser)
+        parsers.extend(parser.members())
     return tuple(parsers)
 
 

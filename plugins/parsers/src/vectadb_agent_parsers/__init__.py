@@ -1,15 +1,18 @@
-"""Parsers for vectadb-agent, one module a family: json, regex, langchain, lambda, python_logging."""
+"""Parsers for vectadb-agent, one module for each family of formats."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from vectadb_agent import hookimpl
+from vectadb_agent_parsers.auto import AutoParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
+from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
 from vectadb_agent_parsers.regex import RegexParser
+from vectadb_agent_parsers.strands import StrandsParser
 
 if TYPE_CHECKING:
     from vectadb_agent import Parser
@@ -20,4 +23,13 @@ VECTADB_AGENT_API = 1
 @hookimpl
 def vectadb_register_parsers() -> list[type[Parser]]:
     """Bring the parsers of this package."""
-    return [JsonParser, RegexParser, LangChainParser, LambdaParser, PythonLoggingParser]
+    return [
+        AutoParser,
+        JsonParser,
+        LambdaParser,
+        LangChainParser,
+        OpenAIAgentsParser,
+        PythonLoggingParser,
+        RegexParser,
+        StrandsParser,
+    ]

@@ -1,0 +1,121 @@
+"""The recordings, in one shape, whichever generator made them: see ``tests/recordings/README.md``."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECORDINGS = Path(__file__).parents[2] / "tests" / "recordings"
+HELD_OUT = RECORDINGS / "held_out"
+OWN_FRAME = frozenset({"awslambdaric", "powertools", "bedrock", "agentcore", "lambda_platform"})
+"""Formats that carry the ids of their own invocations, or are printed by no invocation: nothing is put around them."""
+_LANGCHAIN_RUNS = ("AgentExecutor", "LangGraph")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one run printed, and what its framework's callbacks said of it.
+
+    ``lines``: for each line of ``text`` the event types that are right for it, ``["*"]`` for any; ``None`` where nobody
+    has labelled them. ``calls``, ``runs``, ``models``: see the README.
+    """
+
+    framework: str
+    name: str
+    held_out: bool
+    text: str
+    lines: list[list[str]] | None
+    calls: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    models: list[dict[str, Any]]
+    answer: str | None
+
+    @property
+    def key(self) -> str:
+        """A name that no other recording has."""
+        return f"{self.framework}/{'held_out/' if self.held_out else ''}{self.name}"
+
+
+def read(frameworks: set[str] | None = None) -> list[Recording]:
+    """All recordings, or those of some frameworks."""
+    found: list[Recording] = []
+    for half in (RECORDINGS, HELD_OUT):
+        for folder in sorted(path for path in half.iterdir() if path.is_dir() and path != HELD_OUT):
+            if frameworks is None or folder.name in frameworks:
+                found += [_read(path, half == HELD_OUT) for path in sorted(folder.glob("*.json"))]
+    return found
+
+
+def _read(path: Path, held_out: bool) -> Recording:
+    told = json.loads(path.read_text(encoding="utf-8"))
+    if "stdout" in told:
+        return _langchain(path, told, held_out)
+    truth = told["truth"]
+    return Recording(
+        framework=path.parent.name,
+        name=path.stem,
+        held_out=held_out,
+        text=told["text"],
+        lines=told["lines"],
+        calls=truth["calls"],
+        runs=truth["runs"],
+        models=truth["models"],
+        answer=truth["answer"] if truth["answer_printed"] == "full" else None,
+    )
+
+
+def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
+    """The older format, whose truth is the callbacks themselves."""
+    verbose = told["format"] == "verbose"
+    above: dict[str, str | None] = {}
+    runs: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
+    actions: dict[str | None, deque[dict[str, Any]]] = {}
+    calls: dict[str, dict[str, Any]] = {}
+    models: list[dict[str, Any]] = []
+    answer = None
+
+    def agent_around(run: str | None) -> int | None:
+        while run is not None and run not in numbers:
+            run = above.get(run)
+        return None if run is None else numbers[run]
+
+    for seen in told["truth"]["callbacks"]:
+        run, parent = seen["run_id"], seen["parent_run_id"]
+        above[run] = parent
+        kind = seen["event"]
+        if kind == "chain_start" and seen["name"] in _LANGCHAIN_RUNS:
+            runs.append({"kind": "agent", "name": seen["name"], "within": agent_around(parent), "printed": True})
+            numbers[run] = len(runs) - 1
+        elif kind == "agent_action":
+            actions.setdefault(run, deque()).append(seen)
+        elif kind == "tool_start":
+            announced = actions.get(parent)
+            action = announced.popleft() if announced else None
+            if seen["name"] == "invalid_tool" and not verbose:
+                continue
+            told_of = action if verbose and action is not None else None
+            arguments = seen["input"].strip() if seen["inputs"] is None else seen["inputs"]
+            calls[run] = {
+                "name": told_of["tool"] if told_of else seen["name"],
+                "arguments": told_of["tool_input"] if told_of else arguments,
+                "result": None,
+                "id": None,
+                "within": agent_around(parent),
+                "printed": {"arguments": "full", "result": "absent"},
+            }
+        elif kind == "tool_end" and run in calls:
+            output = seen["output"]
+            calls[run]["result"] = output if verbose else output.strip()
+            calls[run]["printed"]["result"] = "full"
+        elif kind == "llm_end" and not verbose:
+            printed = {"call": True, "tokens": seen["input_tokens"] is not None, "model": True}
+            models.append({key: seen[key] for key in ("model", "input_tokens", "output_tokens")} | {"printed": printed})
+        elif kind == "agent_finish" and verbose and seen["log"] and isinstance(seen["output"], str):
+            answer = seen["output"]
+    return Recording(
+        "langchain", path.stem, held_out, told["stdout"], None, list(calls.values()), runs, models, answer
+    )

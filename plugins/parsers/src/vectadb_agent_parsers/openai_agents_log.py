@@ -1,0 +1,145 @@
+r"""The log of the OpenAI Agents SDK: fixed words, a line each; with data, also blocks of several lines.
+
+``Calling LLM …`` and ``LLM resp:`` are followed by JSON and end with an empty line. Chat Completions models print the
+request as bare JSON, without the first of these. ``Tool x returned `` is followed by the result as it is, any number of
+lines, without an end mark: it ends where the next line of the log begins. No line tells a call's id, nor tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from vectadb_agent import Event
+from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
+from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
+from vectadb_agent_parsers.foreign import is_foreign
+from vectadb_agent_parsers.line_cutting import Step, cut_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vectadb_agent import Piece
+
+_NAME = r"([\w.\-]{1,200})"
+_RUNNING = re.compile(r"Running agent (.{1,500}) \(turn (\d{1,9})\)\r?\n?")
+_CALLED = re.compile(rf"Invoking tool {_NAME}(?: with input ([^\n]*))?\r?\n?")
+_RETURNED = re.compile(rf"Tool {_NAME} (?:(completed)\.\r?\n?|returned ((?s:.*)))")
+_CALLING = re.compile(r"Calling LLM(?: (\S{1,200}) with input:)?\r?\n?")
+_REPLIED = ("LLM responded", "Received model response")
+_TOLD = re.compile(
+    r"(?:Creating trace(?: \S.* with id trace_\w+)?|Setting current trace(?:: trace_\w+)?"
+    r"|Resetting current trace|Creating span .{0,500}with id (?:None|span_\w+)"
+    r"|(?:No|Using) conversation_id .{0,200}|Processing output item type=\w+ class=\w+|Tool call args: \[.*)\r?\n?"
+)
+_STARTS = ("Running agent ", "Invoking tool ", "Tool ", "Calling LLM", "Creating ", "Setting current trace")
+_MORE_STARTS = ("Resetting current trace", "No conversation_id", "Using conversation_id", "Processing output item")
+_LETTERS = frozenset("RITCSNUPL[")
+#: What a request to a model is printed with, behind its messages.
+_PARAMETERS = ("Tools:", "Stream:", "Tool choice:", "Response format:", "Previous response id:", "Conversation id:")
+_BARE_REQUEST = "\nStream: "
+_decode = msgspec.json.Decoder().decode
+
+
+def cut(text: str, state: Any) -> Sequence[Piece]:
+    """Cut a record at the log's lines; see ``Parser.pieces``. ``state``: ``json`` or ``result``."""
+    if state is None and (text[:1] not in _LETTERS or (text[:1] == "[" and text.rstrip() != "[" and "\n" not in text)):
+        return ()
+    return cut_lines(text, state, _step)
+
+
+def events(text: str) -> list[Event] | None:
+    """Make the events of one block; ``None`` if it is not of this log."""
+    first = text[:1]
+    if first not in _LETTERS:
+        return None
+    if first == "R" and (found := _RUNNING.fullmatch(text)):
+        number = int(found[2])
+        if number == 1:
+            return [run("agent_start", found[1])]
+        return [said(text.strip(), **{"gen_ai.agent.name": found[1], "turn": number})]
+    if first == "I" and (found := _CALLED.fullmatch(text)):
+        return [call(found[1], None if found[2] is None else _json_or_text(found[2]))]
+    if first == "T" and (found := _RETURNED.fullmatch(text)):
+        value = None if found[2] else literal_or_text((found[3] or "").removesuffix("\n"))
+        return [result(value, found[1])]
+    if first in "C[" and (request := _request(text)) is not None:
+        return [request]
+    if first == "L" and text.startswith("LLM resp:"):
+        return _reply(text)
+    if text.rstrip("\r\n") in _REPLIED:
+        return [model_call("llm_end")]
+    if _TOLD.fullmatch(text):
+        if text.startswith("Creating trace"):
+            return [run("chain_start", "Agent workflow")]
+        if text.startswith("Resetting"):
+            return [run("chain_end", "Agent workflow")]
+        return [said(text.strip())]
+    return None
+
+
+def _step(line: str, state: Any) -> Step | None:
+    first = line[:1]
+    if first in _LETTERS:
+        words = line.rstrip("\r\n")
+        if words == "LLM resp:" or (line.startswith("Calling LLM ") and _CALLING.fullmatch(line)):
+            return Step("start", "json")
+        if first == "T" and state != "json" and (found := _RETURNED.fullmatch(line)):
+            return Step("start", "result", closes=found[2] is not None)
+        if _is_one_line(line, words):
+            return Step("start", "line", closes=True)
+    if state is None:
+        return Step("start", "json") if line.rstrip("\r\n") == "[" else None
+    if is_foreign(line):
+        return None
+    if state == "json":
+        if not line.strip():
+            return Step("continue", "json", closes=True)
+        return Step("continue", "json") if first in " []{}" or line.startswith(_PARAMETERS) else None
+    return Step("continue", "result")
+
+
+def _is_one_line(line: str, words: str) -> bool:
+    if not line.startswith((*_STARTS, *_MORE_STARTS, *_REPLIED)):
+        return False
+    return bool(
+        words in _REPLIED
+        or words == "Calling LLM"
+        or _RUNNING.fullmatch(line)
+        or _CALLED.fullmatch(line)
+        or _TOLD.fullmatch(line)
+    )
+
+
+def _request(text: str) -> Event | None:
+    head, _, rest = text.partition("\n")
+    found = _CALLING.fullmatch(head) if text[0] == "C" else None
+    if found is None and (text[0] == "C" or _BARE_REQUEST not in text):
+        return None
+    printed, _, _ = (rest if found is not None else text).partition("\nTools:")
+    messages = _json_or_text(printed.strip()) if printed.strip() else None
+    request = model_call("llm_start", found[1] if found is not None else None)
+    if messages:
+        request.properties["gen_ai.input.messages"] = messages
+    return request
+
+
+def _reply(text: str) -> list[Event]:
+    reply = _json_or_text(text.partition("\n")[2].strip())
+    items = reply if type(reply) is list else [reply]
+    messages = [item for item in items if type(item) is dict]
+    calls = any(item.get("type") == "function_call" or item.get("tool_calls") for item in messages)
+    words = "".join(content_text(item.get("content")) for item in messages if item.get("role") == "assistant")
+    ended = model_call("llm_end", message=words)
+    if reply:
+        ended.properties["gen_ai.output.messages"] = reply
+    return [ended, finish(words)] if words and not calls else [ended]
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return _decode(text)
+    except (ValueError, RecursionError):
+        return text
