@@ -30,7 +30,9 @@ def main() -> int:
     """Run everything and print the tables."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     options.add_argument("--framework", action="append", help="only this one (may be repeated)")
-    options.add_argument("--mode", choices=("own", "auto"), action="append", help="parsers: the framework's own, or auto")
+    options.add_argument(
+        "--mode", choices=("own", "auto"), action="append", help="parsers: the framework's own, or auto"
+    )
     options.add_argument("--details", action="store_true", help="name each thing that is wrong, of the open half")
     options.add_argument("--held-out-details", action="store_true", help="and of the half held out")
     options.add_argument("--json", action="store_true", help="print JSON instead")

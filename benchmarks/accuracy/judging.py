@@ -57,7 +57,7 @@ def judge(outcome: Outcome) -> Verdict:
 
 def same(found: Any, true: Any) -> bool:
     """Whether a value is the true one, whether it was printed as text, as JSON or as a Python ``repr``."""
-    return found == true or _value(found) == _value(true)
+    return bool(found == true or _value(found) == _value(true))
 
 
 def _value(value: Any) -> Any:
@@ -173,13 +173,15 @@ def _models(outcome: Outcome, verdict: Verdict) -> None:
 
 
 def _traces(outcome: Outcome, verdict: Verdict) -> None:
-    """All events that name no trace of their own are in one; those that do, in that one; and nobody else's are there."""
+    """All events that name no trace of their own are in one, and nobody else's events are in any of these."""
+    if not outcome.traces:
+        return
     unnamed = {
         trace
         for trace, events in outcome.traces.items()
         if any(event["trace_id"] == trace and not _names_trace(event, outcome) for event in events)
     }
-    right = len(unnamed) <= 1 and not outcome.shared and bool(outcome.traces)
+    right = len(unnamed) <= 1 and not outcome.shared
     verdict.count("traces", right, f"{outcome.recording.key}: {len(unnamed)} traces, shared: {outcome.shared}")
 
 

@@ -116,6 +116,4 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
             models.append({key: seen[key] for key in ("model", "input_tokens", "output_tokens")} | {"printed": printed})
         elif kind == "agent_finish" and verbose and seen["log"] and isinstance(seen["output"], str):
             answer = seen["output"]
-    return Recording(
-        "langchain", path.stem, held_out, told["stdout"], None, list(calls.values()), runs, models, answer
-    )
+    return Recording("langchain", path.stem, held_out, told["stdout"], None, list(calls.values()), runs, models, answer)

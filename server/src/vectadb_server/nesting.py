@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vectadb_server.model import Event, Kind
 
 #: More levels than this above one that ends are taken to be inside it, which keeps each step cheap.
 MANY = 200
+_SIDE_BY_SIDE = 50
 LEAVES = frozenset({"llm", "tool", "retrieval"})
 
 
@@ -159,12 +161,13 @@ class Stream:
             nodes.pop()
         return nodes[-1] if nodes else None
 
-    def announced(self, name: str) -> Node | None:
-        """Return the first open action of that name whose call has not been seen."""
+    def announced(self, name: str, fits: Callable[[Node], bool]) -> Node | None:
+        """Return the open action of that name whose call has not been seen: the first that fits, else the first."""
         nodes = self.actions.get(name, deque())
         while nodes and (nodes[0].claimed or not nodes[0].open):
             nodes.popleft()
-        return nodes[0] if nodes else None
+        waiting = (node for node in islice(nodes, _SIDE_BY_SIDE) if node.open and not node.claimed)
+        return next((node for node in waiting if fits(node)), nodes[0] if nodes else None)
 
     def call_waiting(self, kind: Kind, name: str) -> Node | None:
         """Return the call that a result without an id belongs to: on the innermost level, the first still open.

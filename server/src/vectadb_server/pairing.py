@@ -209,6 +209,8 @@ class _Walk:
             stream.cut(1 if stream.stack[0].kind == "invocation" else 0)
         if kind != "chain":
             stream.leave_finished()
+        if kind == "agent" and vocab.resumes(event) and self._goes_on(stream, event):
+            return
         top = stream.top()
         in_model = top is not None and top.kind == "llm"
         parent = self._open_parent(stream, event) or (
@@ -222,11 +224,31 @@ class _Walk:
         if kind == "invocation":
             stream.invocation = node
 
+    def _goes_on(self, stream: Stream, event: Event) -> bool:
+        """Take a sign of life of an agent that runs: the agents inside it have ended.
+
+        Of one that does not, it is the start: inside a tool that is being called, else in place of the agent before.
+        """
+        running = stream.latest("agent", vocab.name(event, "agent"))
+        level = stream.level("agent")
+        if running is not None and running.frame is not None:
+            if level is not running.frame:
+                stream.cut(running.frame.depth + 1)
+            self.found.of[event.event_id] = running
+            return True
+        tools = stream.level("tool")
+        if level is not None and (tools is None or tools.depth < level.depth):
+            stream.cut(level.depth)
+        return False
+
     def _call(self, stream: Stream, event: Event) -> None:
         id_ = vocab.call_id(event)
         known = self._calls.get(id_) if id_ is not None else self._span_of(event)
         if known is None and event.event_type == "tool_call":
-            known = stream.announced(vocab.name(event, "tool"))
+            given = vocab.parsed(vocab.given(event, "tool"))
+            known = stream.announced(
+                vocab.name(event, "tool"), lambda node: bool(vocab.parsed(vocab.given(node.opener, "tool")) == given)
+            )
         if known is not None and known.kind == "tool" and _same_call(stream, known, event):
             if known.opener is known.closer and known.opener.event_type == "tool_result":
                 self._adopt(known, event)

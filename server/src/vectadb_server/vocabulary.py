@@ -135,6 +135,11 @@ def name(event: Event, kind: Kind) -> str:
     return _text(event, _NAME[kind]) or ""
 
 
+def resumes(event: Event) -> bool:
+    """Whether an ``agent_start`` is but a sign that the agent runs, where a framework does not tell of its start."""
+    return event.properties.get("resumes") is True
+
+
 def model(event: Event) -> str | None:
     """Name of the language model."""
     return _text(event, _MODEL)

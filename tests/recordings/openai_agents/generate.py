@@ -42,6 +42,7 @@ from tape import Killed, Tape, Truth, in_forms, main, shown
 LOGGER = logging.getLogger("openai.agents")
 STARTS = {
     "Creating trace": ("log", "chain_start", "invocation_start"),
+    "Resetting current trace": ("log", "chain_end", "invocation_end"),
     "Running agent": ("agent_start",),
     "Calling LLM": ("llm_start",),
     "%s\nTools:": ("llm_start",),

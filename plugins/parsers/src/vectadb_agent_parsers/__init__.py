@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from vectadb_agent import hookimpl
 from vectadb_agent_parsers.auto import AutoParser
+from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
+from vectadb_agent_parsers.powertools import PowertoolsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
 from vectadb_agent_parsers.regex import RegexParser
 from vectadb_agent_parsers.strands import StrandsParser
@@ -25,10 +27,12 @@ def vectadb_register_parsers() -> list[type[Parser]]:
     """Bring the parsers of this package."""
     return [
         AutoParser,
+        AutoGenParser,
         JsonParser,
         LambdaParser,
         LangChainParser,
         OpenAIAgentsParser,
+        PowertoolsParser,
         PythonLoggingParser,
         RegexParser,
         StrandsParser,

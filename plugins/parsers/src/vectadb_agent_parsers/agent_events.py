@@ -18,9 +18,14 @@ def call(tool: str, arguments: Any = None, call_id: str | None = None, **propert
 
 
 def result(
-    value: Any = None, tool: str | None = None, call_id: str | None = None, *, error: str | None = None, **properties: Any
+    value: Any = None,
+    tool: str | None = None,
+    call_id: str | None = None,
+    *,
+    error: str | None = None,
+    **properties: Any,
 ) -> Event:
-    """A tool has returned. ``value`` is ``None`` where it was not printed; ``error``: the kind of failure, if it failed."""
+    """A tool has returned. ``value`` is ``None`` where it was not printed; ``error``: what failed, if it did."""
     told: dict[str, Any] = {}
     if tool is not None:
         told["gen_ai.tool.name"] = tool

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from vectadb_agent import ComponentConfig, Parser
+from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
+from vectadb_agent_parsers.powertools import PowertoolsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
 from vectadb_agent_parsers.strands import StrandsParser
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAMILIES: tuple[tuple[type[Parser], dict[str, Any]], ...] = (
+    (AutoGenParser, {}),
     (OpenAIAgentsParser, {}),
+    (PowertoolsParser, {}),
     (LambdaParser, {}),
     (LangChainParser, {}),
     (StrandsParser, {"text": False}),

@@ -21,8 +21,9 @@ class Step(NamedTuple):
 def cut_lines(text: str, state: Any, step: Callable[[str, Any], Step | None]) -> list[Piece]:
     """Cut ``text`` by asking ``step(line, state)`` about each line; ``None`` from it means: not of this format.
 
-    ``state`` is the open block's, ``None`` where none is open. Lines of one block become one piece. The result is
-    empty if no line is of the format.
+    ``state`` is the open block's, ``None`` where none is open. Lines of one block become one piece. What goes on behind
+    a foreign line within the record is a block of its own, since a record's part in a block is one stretch of its text.
+    The result is empty if no line is of the format.
     """
     if text.find("\n", 0, -1) < 0:
         one = step(text, state)
@@ -33,6 +34,8 @@ def cut_lines(text: str, state: Any, step: Callable[[str, Any], Step | None]) ->
         end = text.find("\n", at) + 1 or len(text)
         now = step(text[at:end], state)
         last = begins[-1][1] if begins else None
+        if now is not None and now.kind == "continue" and last is None and any(each for _, each in begins):
+            now = Step("start", now.state, now.closes)
         if begins and now is None and last is None:
             pass
         elif begins and now is not None and last is not None and now.kind == "continue" and not last.closes:

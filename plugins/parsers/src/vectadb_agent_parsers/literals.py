@@ -22,6 +22,13 @@ _WORDS = {"True": True, "False": False, "None": None}
 _DEEPEST = 64
 
 
+CLASS = "@class"
+ARGUMENTS = "@arguments"
+_OBJECT = re.compile(r"\s*([A-Za-z_][\w.]{0,200})\(")
+_NAMED = re.compile(r"\s*([A-Za-z_]\w{0,200})=")
+_OPAQUE = re.compile(r"\s*(<[^<>\n]{0,500}(?:<[^<>\n]{0,500}>)?[^<>\n]{0,500}>)")
+
+
 class NotALiteral(ValueError):
     """The text is not the ``repr`` of a value that JSON can hold."""
 
@@ -38,6 +45,21 @@ def read(text: str) -> Any:
     return value
 
 
+def read_objects(text: str) -> Any:
+    """Return the value whose ``repr`` is ``text``, where that may hold objects: ``Message(content='x', id=None)``.
+
+    An object becomes the dict of its keyword arguments, with its class under ``CLASS``; what was given without a name
+    is listed under ``ARGUMENTS``. Other reprs (``<Kind.A: 1>``) become texts.
+
+    Raises:
+        NotALiteral: it is something else.
+    """
+    value, end = _Reader(text, objects=True).value(0, 0)
+    if text[end:].strip():
+        raise NotALiteral("text after the value")
+    return value
+
+
 def read_at(text: str, start: int) -> tuple[Any, int]:
     """Return the value that begins at ``start`` and the position behind it.
 
@@ -48,10 +70,16 @@ def read_at(text: str, start: int) -> tuple[Any, int]:
 
 
 class _Reader:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, objects: bool = False) -> None:
         self.text = text
+        self.objects = objects
 
     def value(self, at: int, depth: int) -> tuple[Any, int]:
+        if self.objects and depth <= _DEEPEST:
+            if opened := _OBJECT.match(self.text, at):
+                return self.arguments(opened[1], opened.end(), depth)
+            if opaque := _OPAQUE.match(self.text, at):
+                return opaque[1], opaque.end()
         found = _TOKEN.match(self.text, at)
         if found is None or depth > _DEEPEST:
             raise NotALiteral("no value")
@@ -90,6 +118,20 @@ class _Reader:
                 raise NotALiteral("no key and colon")
             values[key], at = self.value(colon, depth + 1)
             at = self.separator(at, "}")
+
+    def arguments(self, name: str, at: int, depth: int) -> tuple[dict[str, Any], int]:
+        values: dict[str, Any] = {CLASS: name}
+        while True:
+            end = self.mark(at, ")")
+            if end:
+                return values, end
+            named = _NAMED.match(self.text, at)
+            value, at = self.value(named.end() if named else at, depth + 1)
+            if named:
+                values[named[1]] = value
+            else:
+                values.setdefault(ARGUMENTS, []).append(value)
+            at = self.separator(at, ")")
 
     def separator(self, at: int, close: str) -> int:
         comma = self.mark(at, ",")

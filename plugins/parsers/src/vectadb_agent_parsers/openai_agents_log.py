@@ -2,7 +2,8 @@ r"""The log of the OpenAI Agents SDK: fixed words, a line each; with data, also 
 
 ``Calling LLM …`` and ``LLM resp:`` are followed by JSON and end with an empty line. Chat Completions models print the
 request as bare JSON, without the first of these. ``Tool x returned `` is followed by the result as it is, any number of
-lines, without an end mark: it ends where the next line of the log begins. No line tells a call's id, nor tokens.
+lines, without an end mark: it ends where the next line of the log begins. Ids of calls stand in replies and requests
+alone; tokens are not told.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vectadb_agent import Event
+from vectadb_agent_parsers import chat_messages
 from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
 from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
@@ -56,17 +58,16 @@ def events(text: str) -> list[Event] | None:
     if first not in _LETTERS:
         return None
     if first == "R" and (found := _RUNNING.fullmatch(text)):
-        number = int(found[2])
-        if number == 1:
-            return [run("agent_start", found[1])]
-        return [said(text.strip(), **{"gen_ai.agent.name": found[1], "turn": number})]
+        # Where an agent is a tool of another, its end is not told: only that the other goes on with its next turn.
+        return [run("agent_start", found[1], turn=int(found[2]), resumes=int(found[2]) > 1)]
     if first == "I" and (found := _CALLED.fullmatch(text)):
         return [call(found[1], None if found[2] is None else _json_or_text(found[2]))]
     if first == "T" and (found := _RETURNED.fullmatch(text)):
         value = None if found[2] else literal_or_text((found[3] or "").removesuffix("\n"))
         return [result(value, found[1])]
     if first in "C[" and (request := _request(text)) is not None:
-        return [request]
+        asked = request.properties.get("gen_ai.input.messages")
+        return [*chat_messages.results(asked if type(asked) is list else []), request]
     if first == "L" and text.startswith("LLM resp:"):
         return _reply(text)
     if text.rstrip("\r\n") in _REPLIED:
@@ -130,12 +131,18 @@ def _reply(text: str) -> list[Event]:
     reply = _json_or_text(text.partition("\n")[2].strip())
     items = reply if type(reply) is list else [reply]
     messages = [item for item in items if type(item) is dict]
-    calls = any(item.get("type") == "function_call" or item.get("tool_calls") for item in messages)
+    asked = [call for item in messages for call in ([item] if item.get("type") == "function_call" else _calls(item))]
+    actions = [made for each in asked if (made := chat_messages.action(each)) is not None]
     words = "".join(content_text(item.get("content")) for item in messages if item.get("role") == "assistant")
     ended = model_call("llm_end", message=words)
     if reply:
         ended.properties["gen_ai.output.messages"] = reply
-    return [ended, finish(words)] if words and not calls else [ended]
+    return [ended, finish(words)] if words and not actions else [ended, *actions]
+
+
+def _calls(message: dict[str, Any]) -> list[Any]:
+    calls = message.get("tool_calls")
+    return calls if type(calls) is list else []
 
 
 def _json_or_text(text: str) -> Any:

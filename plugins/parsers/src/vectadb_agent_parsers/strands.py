@@ -15,7 +15,7 @@ from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent_parsers.agent_events import block_of, call
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
-from vectadb_agent_parsers.tracebacks import HEADING
+from vectadb_agent_parsers.tracebacks import HEADING, is_cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,4 +77,4 @@ def _call(line: str) -> tuple[str, str] | None:
 
 
 def _is_elses(line: str) -> bool:
-    return is_foreign(line) or line.startswith(HEADING)
+    return is_foreign(line) or line.startswith(HEADING) or is_cause(line)
