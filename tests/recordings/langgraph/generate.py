@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 os.environ["LANGSMITH_TRACING"] = "false"
-warnings.simplefilter("ignore")
-
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -32,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tape import Killed, Tape, Truth, in_forms, main, shown
 
+warnings.simplefilter("ignore")
 MODEL = "scripted-1"
 FORMS = ("debug", "updates", "pretty")
 STATE = ("log", "message", "query", "agent_start", "chain_start", "agent_end", "chain_end")
@@ -47,6 +46,11 @@ class Scripted(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "scripted-chat"
+
+    def usage(self) -> dict[str, int]:
+        """Numbers that tell the models of a scenario, and their replies, apart."""
+        sent, received = 100 * (ord(self.label) - 96) + self.cursor, 10 + self.cursor
+        return {"input_tokens": sent, "output_tokens": received, "total_tokens": sent + received}
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         return self.bind(tools=[item.name for item in tools])
@@ -65,11 +69,7 @@ class Scripted(BaseChatModel):
                 {"name": name, "args": args, "id": f"call_{self.label}{self.cursor}_{index}"}
                 for index, (name, args) in enumerate(calls)
             ],
-            usage_metadata={
-                "input_tokens": 100 + self.cursor,
-                "output_tokens": 10 + self.cursor,
-                "total_tokens": 110 + 2 * self.cursor,
-            },
+            usage_metadata=self.usage(),
             response_metadata={"model_name": MODEL},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
@@ -380,7 +380,7 @@ PLAYS = {
 
 
 def printed_call(text: str, call: dict[str, Any]) -> dict[str, str]:
-    result = call["result"] if call["error"] is None else call["error"]
+    result = call["result"]  # a failure is told by the traceback alone, or by a message in other words
     if call["id"] not in text:  # inside a node that prints nothing
         return {"name": "absent", "arguments": "absent", "result": "absent"}
     arguments = shown(text, call["arguments"])

@@ -10,6 +10,7 @@ from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
+from vectadb_agent_parsers.langgraph import LangGraphParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
 from vectadb_agent_parsers.powertools import PowertoolsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
@@ -31,6 +32,7 @@ def vectadb_register_parsers() -> list[type[Parser]]:
         JsonParser,
         LambdaParser,
         LangChainParser,
+        LangGraphParser,
         OpenAIAgentsParser,
         PowertoolsParser,
         PythonLoggingParser,

@@ -11,6 +11,7 @@ from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
+from vectadb_agent_parsers.langgraph import LangGraphParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
 from vectadb_agent_parsers.powertools import PowertoolsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
@@ -24,6 +25,7 @@ FAMILIES: tuple[tuple[type[Parser], dict[str, Any]], ...] = (
     (OpenAIAgentsParser, {}),
     (PowertoolsParser, {}),
     (LambdaParser, {}),
+    (LangGraphParser, {}),
     (LangChainParser, {}),
     (StrandsParser, {"text": False}),
     (PythonLoggingParser, {}),
