@@ -28,6 +28,9 @@ NAMES = [
 #: that go on over several lines, what a tool itself prints between the words of an agent.
 KNOWN_WRONG = {
     "autogen/tricky_inputs.console": 1,
+    "langgraph/tool_raises.debug": 2,
+    "langgraph/tool_raises.pretty": 2,
+    "langgraph/tool_raises.updates": 2,
     "openai_agents/tool_raises.data": 2,
     "openai_agents/tool_raises.debug": 2,
     "openai_agents/tool_raises.spans": 2,
@@ -108,6 +111,8 @@ def test_every_printed_call_is_there(name: str) -> None:
     results = [event.properties for event in events if event.event_type == "tool_result"]
     for call in told["truth"]["calls"]:
         printed = call["printed"]
+        if printed["name"] == "absent":
+            continue
         named = [each for each in called if each.get("gen_ai.tool.name") == call["name"]]
         assert named, call
         if printed["arguments"] == "full":

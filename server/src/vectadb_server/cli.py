@@ -164,11 +164,12 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from vectadb_server import logs, settings
+    from vectadb_server import logs, prices, settings
 
     flags = {name: getattr(options, name) for name in ("host", "port", "data_dir", "insecure", "log_level")}
     try:
         chosen = settings.load(flags, os.environ, options.config)
+        prices.load(chosen.prices)  # refused here, in words, rather than by a server that does not start
     except settings.SettingsError as error:
         print(f"vectadb serve: the settings are wrong, nothing was started\n{error}", file=sys.stderr)
         return WRONG_USE

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vectadb_server.attribution import Boundary
     from vectadb_server.blocks import Key
     from vectadb_server.model import Basis, Trace
+    from vectadb_server.prices import Prices
     from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.stores.writes import Entry
@@ -77,9 +78,10 @@ class Lag(msgspec.Struct):
 class Indexer:
     """One for each server: ``async with Indexer(store, index): ...`` runs it; leaving stops it where it stands."""
 
-    def __init__(self, store: SurrealStore, index: SearchIndex | None) -> None:
+    def __init__(self, store: SurrealStore, index: SearchIndex | None, prices: Prices = spans.LISTED) -> None:
         self._store = store
         self._index = index
+        self._prices = prices
         self._tasks: list[asyncio.Task[None]] = []
         self._stale: set[str] = set()
         self._pending: set[str] = set(store.dirty)
@@ -350,7 +352,7 @@ class Indexer:
 
     def _summary(self, trace: str, stored: list[StoredEvent]) -> dict[str, Any]:
         events = [each.event for each in stored]
-        summary, _ = spans.build(events, now=time.time_ns() // 1000)
+        summary, _ = spans.build(events, now=time.time_ns() // 1000, prices=self._prices)
         related = {each.event.event_id for each in stored if each.relate}
         edges = [edge for edge in spans.causes(events) if edge[0] in related and edge[1] in related]
         pause = (len(events) - 100) * SECONDS_PER_EVENT

@@ -107,6 +107,7 @@ class Span(msgspec.Struct, kw_only=True):
     error: str | None = None
     model: str | None = None
     tokens: Tokens
+    cost_usd: float | None = None
     event_ids: list[str]
 
 
@@ -131,3 +132,4 @@ class Trace(msgspec.Struct, kw_only=True):
     input: str | None = None
     output: str | None = None
     first_error: str | None = None
+    cost_usd: float | None = None

@@ -169,12 +169,16 @@ class Stream:
         waiting = (node for node in islice(nodes, _SIDE_BY_SIDE) if node.open and not node.claimed)
         return next((node for node in waiting if fits(node)), nodes[0] if nodes else None)
 
-    def call_waiting(self, kind: Kind, name: str) -> Node | None:
+    def call_waiting(self, kind: Kind, name: str, fits: Callable[[Node], bool] | None = None) -> Node | None:
         """Return the call that a result without an id belongs to: on the innermost level, the first still open.
 
         A result without a name fits any call; one with a name fits the calls of that name and, of tools, those without.
+        Of calls of one name side by side the first that ``fits`` is taken, if one does.
         """
         if name and (node := self._first_named(kind, name)) is not None:
+            if fits is not None and node.frame is not None:
+                beside = (other for other in islice(node.frame.named[name], _SIDE_BY_SIDE) if other.open)
+                return next((other for other in beside if fits(other)), node)
             return node
         if name and kind == "tool":
             return self._first_named(kind, "") or self.missed(kind, name)

@@ -14,7 +14,7 @@ from vectadb_server import vocabulary as vocab
 from vectadb_server.nesting import LEAVES, Node, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vectadb_server.model import Event, Kind
 
@@ -245,10 +245,7 @@ class _Walk:
         id_ = vocab.call_id(event)
         known = self._calls.get(id_) if id_ is not None else self._span_of(event)
         if known is None and event.event_type == "tool_call":
-            given = vocab.parsed(vocab.given(event, "tool"))
-            known = stream.announced(
-                vocab.name(event, "tool"), lambda node: bool(vocab.parsed(vocab.given(node.opener, "tool")) == given)
-            )
+            known = stream.announced(vocab.name(event, "tool"), _given_like(event))
         if known is not None and known.kind == "tool" and _same_call(stream, known, event):
             if known.opener is known.closer and known.opener.event_type == "tool_result":
                 self._adopt(known, event)
@@ -328,7 +325,8 @@ class _Walk:
                 return at
         if kind in containers:
             return stream.container_ending(kind, name)
-        node = stream.call_waiting(kind, name)
+        told = kind == "tool" and vocab.given(event, "tool") is not None
+        node = stream.call_waiting(kind, name, _given_like(event) if told else None)
         return None if node is not None and id_ is not None and node.call_id is not None else node
 
     def _finish(self, stream: Stream, event: Event) -> None:
@@ -366,6 +364,12 @@ def _same_call(stream: Stream, known: Node, event: Event) -> bool:
         return False
     before, now = (vocab.parsed(vocab.given(e, "tool")) for e in (known.opener, event))
     return before is None or now is None or known.opener.event_type != "tool_call" or bool(before == now)
+
+
+def _given_like(event: Event) -> Callable[[Node], bool]:
+    """Whether a call was given what ``event`` tells of its arguments."""
+    given = vocab.parsed(vocab.given(event, "tool"))
+    return lambda node: bool(vocab.parsed(vocab.given(node.opener, "tool")) == given)
 
 
 def _break_circles(nodes: Sequence[Node]) -> None:

@@ -121,6 +121,8 @@ def trace(reply: dict[str, Any]) -> None:
     tokens = _tokens(summary["tokens"])
     if tokens:
         lines[-1].append_text(Text.assemble(("; tokens in/out ", "dim"), tokens))
+    if summary["cost_usd"] is not None:
+        lines[-1].append_text(Text.assemble(("; cost ", "dim"), _dollars(summary["cost_usd"])))
     lines += _values(summary, ("input", "output"))
     if summary["first_error"]:
         lines.append(_value("error", summary["first_error"], "red"))
@@ -242,6 +244,8 @@ def _span(span: dict[str, Any]) -> Group:
     tokens = _tokens(span["tokens"])
     if tokens:
         head.append_text(Text.assemble(("  tokens ", "dim"), tokens))
+    if span["cost_usd"] is not None:
+        head.append_text(Text.assemble(("  ", "dim"), (_dollars(span["cost_usd"]), "dim")))
     lines = [head, *_values(span, ("input", "output"))]
     if span["error"]:
         lines.append(_value("error", span["error"], "red"))
@@ -310,6 +314,10 @@ def _duration(ms: float | None) -> str:
 
 def _count(number: int) -> str:
     return f"{number:,}" if number else ""
+
+
+def _dollars(cost: float) -> str:
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.3g}"
 
 
 def _tokens(tokens: dict[str, int | None]) -> str:

@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from vectadb_server import prices
 from vectadb_server.metrics import Metrics
 from vectadb_server.settings import Settings
+from vectadb_server.spans import LISTED
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Services:
     taker: Taker
     index: SearchIndex
     indexer: Follower
+    prices: prices.Prices = LISTED
     space: Space | None = None
     reindexer: Reindexer | None = None
     checker: Checker | None = None
@@ -80,6 +83,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     """Open the engines in ``settings.data_dir`` and run the indexer; on leaving, let it catch up a little and close.
 
     Raises:
+        SettingsError: the prices cannot be used.
         StoreUnavailable: the record cannot be opened; the text says why and what to do.
     """
     # They load the engines: only now, so that the command line starts at once.
@@ -91,12 +95,13 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
 
+    known = prices.load(settings.prices)
     async with AsyncExitStack() as stack:
         store = await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(store.close)
         index = EdgeSearch(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(index.close)
-        indexer = await stack.enter_async_context(Indexer(store, index))
+        indexer = await stack.enter_async_context(Indexer(store, index, known))
         reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
@@ -108,6 +113,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             taker=Ingest(store),
             index=index,
             indexer=indexer,
+            prices=known,
             space=Space(settings.data_dir, settings.min_free),
             reindexer=reindexer,
             checker=checker,

@@ -53,6 +53,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         int, msgspec.Meta(ge=0, le=65535), _about("Port; 0: a free one.", "a whole number from 0 to 65535")
     ] = 8080
     data_dir: Annotated[Path, _about("Directory of the record and the search index.", "a directory")] = Path("data")
+    prices: Annotated[
+        Path | None, _about("TOML file with prices of models, over those that are known.", "a TOML file")
+    ] = None
     insecure: Annotated[
         bool, _about("Listen on an address that other machines reach, though there are no keys.", "true or false")
     ] = False

@@ -13,6 +13,7 @@ from vectadb_server.model import Span
 from vectadb_server.nesting import LEAVES
 from vectadb_server.outcome import Outcomes
 from vectadb_server.pairing import pair
+from vectadb_server.prices import Prices
 from vectadb_server.summary import summarise
 
 if TYPE_CHECKING:
@@ -21,16 +22,18 @@ if TYPE_CHECKING:
     from vectadb_server.model import Event, Tokens, Trace
     from vectadb_server.nesting import Node
 
+LISTED = Prices()
 Cause = Literal["result", "end"]
 """How one event led to another: a call to its result, a start to its end."""
 
 
-def build(events: Sequence[Event], *, now: int) -> tuple[Trace, list[Span]]:
+def build(events: Sequence[Event], *, now: int, prices: Prices = LISTED) -> tuple[Trace, list[Span]]:
     """Rebuild one trace from all its events, given in any order and as often as you like.
 
     Args:
         events: all events of the trace, at least one.
         now: the present, microseconds since the epoch: what is open is ``running`` for 15 minutes after the last event.
+        prices: what models cost.
 
     Returns:
         The summary, and the spans in the order they begin in the log. Each span's parent is among them, and no event is
@@ -44,7 +47,7 @@ def build(events: Sequence[Event], *, now: int) -> tuple[Trace, list[Span]]:
     found = pair(events)
     outcomes = Outcomes(found, now=now)
     tokens = {node: usage.of_node(node) for node in found.nodes}
-    spans = [_span(node, outcomes, tokens[node]) for node in found.nodes]
+    spans = [_span(node, outcomes, tokens[node], prices) for node in found.nodes]
     return summarise(found, spans, outcomes, tokens), spans
 
 
@@ -57,13 +60,14 @@ def causes(events: Sequence[Event]) -> list[tuple[str, str, Cause]]:
     ]
 
 
-def _span(node: Node, outcomes: Outcomes, tokens: Tokens) -> Span:
+def _span(node: Node, outcomes: Outcomes, tokens: Tokens, prices: Prices) -> Span:
     status = outcomes.status[node]
     start, end = _times(node)
     if end is None and status != "running":
         # It stopped without a word: the last sign of life is the best that is known.
         end = outcomes.last_seen[node]
     given, returned = _values(node)
+    model = _model(node)
     return Span(
         span_id=node.opener.event_id,
         parent_span_id=node.parent.opener.event_id if node.parent is not None else None,
@@ -75,8 +79,9 @@ def _span(node: Node, outcomes: Outcomes, tokens: Tokens) -> Span:
         input=given,
         output=returned,
         error=outcomes.error(node),
-        model=_model(node),
+        model=model,
         tokens=tokens,
+        cost_usd=prices.of(model, tokens),
         event_ids=[event.event_id for event in node.members],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, get_args
 
 from vectadb_server import usage
@@ -46,7 +47,15 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
         input=_shortened(_asked(events)),
         output=_shortened(_answered(found, status)),
         first_error=_shortened(outcomes.first_error),
+        cost_usd=_cost(spans),
     )
+
+
+def _cost(spans: Iterable[Span]) -> float | None:
+    """What the model calls cost, as far as their prices are known; of agents' own sums only where no call has one."""
+    of_models = [span.cost_usd for span in spans if span.kind == "llm" and span.cost_usd is not None]
+    costs = of_models or [span.cost_usd for span in spans if span.cost_usd is not None]
+    return round(math.fsum(costs), 9) if costs else None
 
 
 def _name(found: Pairing) -> str:

@@ -404,3 +404,72 @@ def test_parents_that_contradict_each_other_make_no_circle(log):
     for own, above in (("A", "B"), ("B", "C"), ("C", "A"), ("D", "D")):
         log("agent_end", span_id=own, parent_span_id=above, agent=own)
     assert log.tree() == ["agent C ok", "  agent B ok", "    agent A ok", "agent D ok"]
+
+
+def test_an_agent_whose_starts_are_not_told_resumes_and_ends_what_it_had_called(log):
+    # As the OpenAI SDK's log tells it: a further turn of the outer agent is all that says the inner one is done.
+    log("agent_start", agent="planner", turn=1, resumes=False)
+    log("tool_call", tool="ask")
+    log("agent_start", agent="researcher", turn=1, resumes=False)
+    log("tool_call", tool="search")
+    log("tool_result", tool="search", result="found")
+    log("agent_start", agent="planner", turn=2, resumes=True)
+    log("tool_call", tool="lookup")
+    log("tool_result", tool="lookup", result="there")
+    log("agent_finish", message="done")
+
+    assert log.tree() == [
+        "agent planner ok",
+        "  tool ask interrupted",
+        "    agent researcher interrupted",
+        "      tool search ok",
+        "  tool lookup ok",
+    ]
+
+
+def test_signs_of_life_of_agents_that_take_turns(log):
+    for agent in ("writer", "writer", "critic", "writer"):
+        log("agent_start", agent=agent, resumes=True)
+        log("llm_end", model="m")
+    assert log.tree() == [
+        "agent writer interrupted",
+        "  llm m ok",
+        "  llm m ok",
+        "agent critic interrupted",
+        "  llm m ok",
+        "agent writer interrupted",
+        "  llm m ok",
+    ]
+
+
+def test_calls_that_a_reply_announced_are_told_apart_by_their_arguments(log):
+    log("agent_start", agent="a")
+    first = log("agent_action", tool="t", tool_call_id="1", tool_input={"city": "Oslo"})
+    second = log("agent_action", tool="t", tool_call_id="2", tool_input={"city": "Rome"})
+    # They are told once they have returned, the later one first, and without their ids.
+    for city in ("Rome", "Oslo"):
+        log("tool_result", tool="t", tool_input={"city": city}, result=f"in {city}")
+    _, found = log.build()
+    assert (found[first].output, found[second].output) == ("in Oslo", "in Rome")
+    assert len(found) == 3
+
+
+def test_announced_calls_are_claimed_by_their_arguments(log):
+    log("agent_start", agent="a")
+    first = log("agent_action", tool="t", tool_call_id="1", tool_input={"city": "Oslo"})
+    second = log("agent_action", tool="t", tool_call_id="2", tool_input={"city": "Rome"})
+    rome = log("tool_call", tool="t", tool_input={"city": "Rome"})
+    oslo = log("tool_call", tool="t", tool_input={"city": "Oslo"})
+    _, found = log.build()
+    assert (found[first].event_ids, found[second].event_ids) == ([first, oslo], [second, rome])
+
+
+def test_what_model_calls_cost(log):
+    log("agent_start", agent="a", model="gpt-4o", input_tokens=3_000_000, output_tokens=0)
+    paid = log("llm_end", model="gpt-4o-2024-11-20", input_tokens=1_000_000, output_tokens=100_000)
+    log("llm_end", model="gpt-4o-mini", input_tokens=1_000_000, output_tokens=0)
+    unknown = log("llm_end", model="house", input_tokens=1_000_000, output_tokens=0)
+    trace, found = log.build()
+    assert found[paid].cost_usd == 3.5
+    assert found[unknown].cost_usd is None
+    assert trace.cost_usd == 3.65

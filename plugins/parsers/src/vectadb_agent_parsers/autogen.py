@@ -90,7 +90,8 @@ def _logged(text: str) -> list[Event] | None:
     if kind == "ToolCall" and type(members.get("tool_name")) is str:
         tool, returned = members["tool_name"], members.get("result")
         value = literal_or_text(returned) if type(returned) is str else returned
-        return [*begun, call(tool, members.get("arguments")), result(value, tool)]
+        # One line for both, once it has returned. The reply before has announced the call, and has its id.
+        return [*begun, result(value, tool, **{"gen_ai.tool.call.arguments": members.get("arguments")})]
     if type(kind) is str and kind.startswith("Message") and ("sender" in members or "payload" in members):
         told = {name: members[name] for name in ("sender", "receiver", "kind", "delivery_stage") if members.get(name)}
         return [said(f"{kind} from {members.get('sender')} to {members.get('receiver')}", **told)]

@@ -1,8 +1,8 @@
 """``langgraph``: graphs run with ``debug=True``, printed ``updates``, and messages printed by ``pretty_print()``.
 
 Seen in 1.2. The first two are Python reprs, a line each, with ids and tokens. ``pretty_print`` tells neither model nor
-tokens, prints arguments without their quotes, and nothing ends its last message. A run's start and end, the graph's name
-and what happens in graphs inside a node's function are never printed.
+tokens, prints arguments without their quotes, and nothing ends its last message. A run's start and end, the graph's
+name and what happens in graphs inside a node's function are never printed.
 """
 
 from __future__ import annotations

@@ -120,6 +120,7 @@ class SpanReply(msgspec.Struct):
     error: str | None
     model: str | None
     tokens: Tokens
+    cost_usd: float | None
     event_ids: list[str]
 
 
@@ -142,6 +143,7 @@ class TraceReply(msgspec.Struct):
     llm_calls: int
     errors: int
     tokens: Tokens
+    cost_usd: float | None
     input: str | None
     output: str | None
     first_error: str | None
@@ -306,6 +308,7 @@ def span_reply(span: Span) -> SpanReply:
         error=span.error,
         model=span.model,
         tokens=span.tokens,
+        cost_usd=span.cost_usd,
         event_ids=span.event_ids,
     )
 
@@ -329,6 +332,7 @@ def trace_reply(trace: Trace) -> TraceReply:
         llm_calls=trace.llm_calls,
         errors=trace.errors,
         tokens=trace.tokens,
+        cost_usd=trace.cost_usd,
         input=trace.input,
         output=trace.output,
         first_error=trace.first_error,

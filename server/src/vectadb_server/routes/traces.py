@@ -68,9 +68,9 @@ async def read_trace(
         raise Refusal(404, f"no trace {trace_id!r}. Next: GET /api/v1/traces lists those there are")
     now = services.now()
     if len(events) <= _AT_ONCE:
-        summary, found = spans.build(events, now=now)
+        summary, found = spans.build(events, now=now, prices=services.prices)
     else:
-        summary, found = await asyncio.to_thread(spans.build, events, now=now)
+        summary, found = await asyncio.to_thread(spans.build, events, now=now, prices=services.prices)
     return Response(
         WholeTrace(trace_reply(summary), [event_reply(event) for event in events], [span_reply(span) for span in found])
     )
