@@ -2,23 +2,26 @@ r"""The log of the OpenAI Agents SDK: fixed words, a line each; with data, also 
 
 ``Calling LLM …`` and ``LLM resp:`` are followed by JSON and end with an empty line. Chat Completions models print the
 request as bare JSON, without the first of these. ``Tool x returned `` is followed by the result as it is, any number of
-lines, without an end mark: it ends where the next line of the log begins. Ids of calls stand in replies and requests
+lines, without an end mark: it ends where the next line of the log begins. ``Tool x failed: `` has the arguments, the
+error's text and a traceback. Ids of calls stand in replies and requests
 alone; tokens are not told.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from vectadb_agent import Event
-from vectadb_agent_parsers import chat_messages
+from vectadb_agent_parsers import chat_messages, openai_agents_spans
 from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
 from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
+from vectadb_agent_parsers.tracebacks import HEADING, is_cause, is_exception_line, raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,28 +29,39 @@ if TYPE_CHECKING:
     from vectadb_agent import Piece
 
 _NAME = r"([\w.\-]{1,200})"
-_RUNNING = re.compile(r"Running agent (.{1,500}) \(turn (\d{1,9})\)\r?\n?")
-_CALLED = re.compile(rf"Invoking tool {_NAME}(?: with input ([^\n]*))?\r?\n?")
-_RETURNED = re.compile(rf"Tool {_NAME} (?:(completed)\.\r?\n?|returned ((?s:.*)))")
+_RUNNING = re.compile(
+    r"(?:Running agent (?P<name>.{1,500}) \(turn (?P<turn>\d{1,9})\)"
+    r"|Starting turn (?P<streamed_turn>\d{1,9}), current_agent=(?P<streamed>.{1,500}))\r?\n?"
+)
+_CALLED = re.compile(rf"Invoking (?:MCP )?tool {_NAME}(?: with input ([^\n]*))?\r?\n?")
+_RETURNED = re.compile(rf"(?:MCP tool|Tool) {_NAME} (?:(completed)\.\r?\n?|returned ((?s:.*)))")
+#: Of a call with data: its arguments as JSON, the error's text, any lines, and its traceback.
+_BROKE = re.compile(rf"(?:MCP tool|Tool) {_NAME} failed(?:\r?\n?|: (\{{(?s:.*)))")
 _CALLING = re.compile(r"Calling LLM(?: (\S{1,200}) with input:)?\r?\n?")
 _REPLIED = ("LLM responded", "Received model response")
 _TOLD = re.compile(
     r"(?:Creating trace(?: \S.* with id trace_\w+)?|Setting current trace(?:: trace_\w+)?"
     r"|Resetting current trace|Creating span .{0,500}with id (?:None|span_\w+)"
-    r"|(?:No|Using) conversation_id .{0,200}|Processing output item type=\w+ class=\w+|Tool call args: \[.*)\r?\n?"
+    r"|(?:No|Using) conversation_id .{0,200}|Processing output item type=\w+ class=\w+|Tool call args: \[.*"
+    r"|Turn \d{1,9} complete, next_step type=\w+)\r?\n?"
 )
-_STARTS = ("Running agent ", "Invoking tool ", "Tool ", "Calling LLM", "Creating ", "Setting current trace")
+_STARTS = ("Running agent ", "Invoking ", "Calling LLM", "Creating ", "Setting current trace")
 _MORE_STARTS = ("Resetting current trace", "No conversation_id", "Using conversation_id", "Processing output item")
-_LETTERS = frozenset("RITCSNUPL[")
+_STREAMED_STARTS = ("Starting turn ", "Turn ")
+_LETTERS = frozenset("RITMCSNUPL[")
 #: What a request to a model is printed with, behind its messages.
 _PARAMETERS = ("Tools:", "Stream:", "Tool choice:", "Response format:", "Previous response id:", "Conversation id:")
 _BARE_REQUEST = "\nStream: "
 _decode = msgspec.json.Decoder().decode
+_prefix = json.JSONDecoder().raw_decode  # where a value ends only the standard library tells
 
 
 def cut(text: str, state: Any) -> Sequence[Piece]:
-    """Cut a record at the log's lines; see ``Parser.pieces``. ``state``: ``json`` or ``result``."""
-    if state is None and (text[:1] not in _LETTERS or (text[:1] == "[" and text.rstrip() != "[" and "\n" not in text)):
+    """Cut a record at the log's lines; see ``Parser.pieces``.
+
+    ``state``: ``json``, ``closed`` behind a whole JSON value, ``result``; of a failure a tuple, see ``_in_failure``.
+    """
+    if state is None and text[:1] not in _LETTERS and text.find("\n", 0, -1) < 0:
         return ()
     return cut_lines(text, state, _step)
 
@@ -57,14 +71,17 @@ def events(text: str) -> list[Event] | None:
     first = text[:1]
     if first not in _LETTERS:
         return None
-    if first == "R" and (found := _RUNNING.fullmatch(text)):
+    if first in "RS" and (found := _RUNNING.fullmatch(text)):
         # Where an agent is a tool of another, its end is not told: only that the other goes on with its next turn.
-        return [run("agent_start", found[1], turn=int(found[2]), resumes=int(found[2]) > 1)]
+        turn = int(found["turn"] or found["streamed_turn"])
+        return [run("agent_start", found["name"] or found["streamed"], turn=turn, resumes=turn > 1)]
     if first == "I" and (found := _CALLED.fullmatch(text)):
         return [call(found[1], None if found[2] is None else _json_or_text(found[2]))]
-    if first == "T" and (found := _RETURNED.fullmatch(text)):
+    if first in "TM" and (found := _RETURNED.fullmatch(text)):
         value = None if found[2] else literal_or_text((found[3] or "").removesuffix("\n"))
         return [result(value, found[1])]
+    if first in "TM" and (found := _BROKE.fullmatch(text)):
+        return [_failed(found[1], found[2] or "")]
     if first in "C[" and (request := _request(text)) is not None:
         asked = request.properties.get("gen_ai.input.messages")
         return [*chat_messages.results(asked if type(asked) is list else []), request]
@@ -87,23 +104,53 @@ def _step(line: str, state: Any) -> Step | None:
         words = line.rstrip("\r\n")
         if words == "LLM resp:" or (line.startswith("Calling LLM ") and _CALLING.fullmatch(line)):
             return Step("start", "json")
-        if first == "T" and state != "json" and (found := _RETURNED.fullmatch(line)):
+        if first in "TM" and state != "json" and (found := _RETURNED.fullmatch(line)):
             return Step("start", "result", closes=found[2] is not None)
+        if first in "TM" and state != "json" and (found := _BROKE.fullmatch(line)):
+            return Step("start", ("message", 0, 0), closes=found[2] is None)
         if _is_one_line(line, words):
             return Step("start", "line", closes=True)
+    if first == "{" and openai_agents_spans.is_span(line):
+        return Step("start", "line", closes=True)
+    if state in (None, "closed") and line.rstrip("\r\n") == "[":
+        return Step("start", "json")
     if state is None:
-        return Step("start", "json") if line.rstrip("\r\n") == "[" else None
+        return None
     if is_foreign(line):
         return None
-    if state == "json":
-        if not line.strip():
-            return Step("continue", "json", closes=True)
-        return Step("continue", "json") if first in " []{}" or line.startswith(_PARAMETERS) else None
-    return Step("continue", "result")
+    if state == "result":
+        return Step("continue", "result")
+    if type(state) is tuple:
+        now = _in_failure(line, *state)
+        return None if now is None else Step("continue", now)
+    if not line.strip():
+        return Step("continue", "json", closes=True)
+    if line.rstrip("\r\n") in ("]", "}"):
+        return Step("continue", "closed") if state == "json" else None
+    return Step("continue", "json") if line.startswith(_PARAMETERS) or (state == "json" and first in " []{}") else None
+
+
+def _in_failure(line: str, part: str, more: int, left: int) -> tuple[str, int, int] | None:
+    """The state behind a further line of a failure, ``None`` if it is not of it.
+
+    ``part``: ``message``, ``frames``, or ``raised`` behind the line that names the exception. The error's text stands
+    before the traceback, with ``more`` lines than one, and again at its end, where ``left`` of them are to come.
+    """
+    if line.startswith(HEADING):
+        return "frames", more, more
+    if part == "message":
+        return "message", more + 1, 0
+    if part == "frames":
+        return (
+            ("frames", more, more) if line[0] in " \t" else ("raised", more, more) if is_exception_line(line) else None
+        )
+    if left:
+        return "raised", more, left - 1
+    return ("raised", more, 0) if not line.strip() or is_cause(line) else None
 
 
 def _is_one_line(line: str, words: str) -> bool:
-    if not line.startswith((*_STARTS, *_MORE_STARTS, *_REPLIED)):
+    if not line.startswith((*_STARTS, *_MORE_STARTS, *_STREAMED_STARTS, *_REPLIED)):
         return False
     return bool(
         words in _REPLIED
@@ -143,6 +190,20 @@ def _reply(text: str) -> list[Event]:
 def _calls(message: dict[str, Any]) -> list[Any]:
     calls = message.get("tool_calls")
     return calls if type(calls) is list else []
+
+
+def _failed(tool: str, told: str) -> Event:
+    """A tool has raised: without data that is all. What the model is told instead, its next request shows."""
+    kind = raised(told)
+    broke = result(None, tool, error=kind[0] if kind else None)
+    broke.properties["error"] = True
+    try:
+        _, end = _prefix(told)
+    except (ValueError, RecursionError):
+        return broke
+    broke.properties["gen_ai.tool.call.arguments"] = _json_or_text(told[:end])
+    broke.properties["error.message"] = told[end:].partition(HEADING)[0].strip()
+    return broke
 
 
 def _json_or_text(text: str) -> Any:

@@ -19,9 +19,14 @@ _decode = msgspec.json.Decoder().decode
 _HEAD = 48
 
 
+def is_span(text: str) -> bool:
+    """Whether the text begins as an exported trace or span does."""
+    return '"trace' in text[:_HEAD] and '"object"' in text[:_HEAD]
+
+
 def events(text: str) -> list[Event] | None:
     """Make the events of one exported trace or span; ``None`` if it is something else."""
-    if '"trace' not in text[:_HEAD] or '"object"' not in text[:_HEAD]:
+    if not is_span(text):
         return None
     try:
         exported = _decode(text)
