@@ -181,3 +181,15 @@ def test_platform_json(parse_one, kind, record, event_type):
 )
 def test_other_lines_are_left_alone(block, text):
     assert PARSER.parse(block(text)) is None
+
+
+def test_the_end_of_an_invocation_ends_the_block_that_is_open(join):
+    from vectadb_agent_parsers import OpenAIAgentsParser
+
+    parsers = [
+        LambdaParser(LambdaParser.Config(type="lambda")),
+        OpenAIAgentsParser(OpenAIAgentsParser.Config(type="openai_agents")),
+    ]
+    end, start = "END RequestId: 79b4f56e-95b1-4643-9700-2807f4e68189\n", "START RequestId: 8f507cfc-1111 Version: 1\n"
+    blocks = join(parsers, "Tool search returned one\n", "two\n", end, start, "three\n")
+    assert [each.block.text for each in blocks] == ["Tool search returned one\ntwo\n", end, start, "three\n"]

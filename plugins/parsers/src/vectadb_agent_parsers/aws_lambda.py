@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vectadb_agent import ComponentConfig, Event, Parser
+from vectadb_agent import ComponentConfig, Event, Parser, Piece
 from vectadb_agent_parsers.fields import ERROR_LEVELS, find_ids, level_name, microseconds
 from vectadb_agent_parsers.json_lines import event_of
 from vectadb_agent_parsers.tracebacks import raised
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vectadb_agent import Block
 
 _ID = r"[0-9A-Za-z][0-9A-Za-z\-]{7,63}"
@@ -49,6 +51,8 @@ _TEXTS = {
     "Runtime Version": "faas.runtime_version",
     "Runtime Version ARN": "faas.runtime_version_arn",
 }
+_BOUNDARIES = ("START RequestId: ", "END RequestId: ")
+_BOUNDARY = frozenset("SE")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -81,6 +85,12 @@ class LambdaParser(Parser):
             return None
         event.raw = text
         return [event]
+
+    def pieces(self, text: str, state: Any) -> Sequence[Piece]:
+        """Let an invocation's start and end close the block that is open: what comes next is another's."""
+        if text[:1] in _BOUNDARY and text.startswith(_BOUNDARIES) and text.find("\n", 0, -1) < 0:
+            return (Piece(text, "start", closes=True),)
+        return ()
 
 
 def _platform(text: str) -> Event | None:
