@@ -6,7 +6,7 @@ import argparse
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks import agent_rows, chaos, chaos_lags, command, server_rows
+from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, server_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from benchmarks.table import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "parsers": parser_rows.speed,
+    "mutated": parser_rows.mutated,
     "parse": agent_rows.parse_only,
     "ship": agent_rows.ship,
     "memory": agent_rows.memory_and_idling,

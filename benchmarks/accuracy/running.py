@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import time
 import uuid
@@ -153,7 +154,4 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 
 def noise(path: Path) -> list[str]:
     """The lines of a file of ordinary logs."""
-    import gzip
-
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return _LINE.findall(data.decode("utf-8"))
+    return _LINE.findall(gzip.decompress(path.read_bytes()).decode("utf-8"))

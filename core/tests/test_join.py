@@ -128,6 +128,25 @@ def test_wall_clock_closes_a_block_where_the_source_says_nothing_and_after_a_min
     assert len(joiner.expire(60_000_000, quiet=False)) == 1
 
 
+class Failing(Parser):
+    """Fails on some lines, also in the middle of its own block."""
+
+    name = "failing"
+
+    def pieces(self, text: str, state: Any) -> Sequence[Piece]:
+        if "!" in text:
+            raise ValueError("I did not think of that")
+        return [Piece(text, "start" if state is None else "continue", state=1)] if text.startswith("#") else ()
+
+
+def test_a_parser_that_raises_has_nothing_to_say_of_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    joiner: Joiner[int] = Joiner([Failing(ComponentConfig(type="failing")), Shouting(ComponentConfig(type="shouting"))])
+    done = feed(joiner, ["#a", "#!", "LOUD!", "#b", "!", "#c"])
+    assert sorted(texts(done)) == sorted([("#a", "#b", "#c"), ("#!",), ("LOUD!",), ("!",)])
+    assert joiner.failed == 3
+    assert [record.__dict__["failures"] for record in caplog.records] == [1, 2]
+
+
 class Forgetful(Parser):
     name = "forgetful"
 

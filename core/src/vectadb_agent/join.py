@@ -7,6 +7,7 @@ to the other parsers, and the block stays open.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -17,7 +18,9 @@ from vectadb_agent.records import Block
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vectadb_agent.records import LogRecord, LogStream
+    from vectadb_agent.records import LogRecord, LogStream, Piece
+
+logger = logging.getLogger("vectadb_agent.join")
 
 MAX_LINES = 2_000
 MAX_BYTES = 1_000_000
@@ -81,14 +84,14 @@ class Joiner(Generic[Tag]):
     ) -> None:
         self._taken = taken
         self._latest: dict[LogStream, int] | None = {} if set_late_aside else None
-        self._cutters = [
-            (index, parser.pieces) for index, parser in enumerate(parsers) if type(parser).pieces is not Parser.pieces
-        ]
-        self._by_index = dict(self._cutters)
+        self._parsers = parsers
+        self._cutters = [index for index, parser in enumerate(parsers) if type(parser).pieces is not Parser.pieces]
         self._open: dict[LogStream, _Open] = {}
         self.held_bytes = 0
         """Size of the text in open blocks, characters."""
         self.held_pieces = 0
+        self.failed = 0
+        """How often a parser raised where it was asked to cut a record."""
 
     def __len__(self) -> int:
         """Return the number of open blocks."""
@@ -182,7 +185,7 @@ class Joiner(Generic[Tag]):
 
     def _cut(self, text: str, open_: _Open | None) -> list[_Cut]:
         if open_ is not None:
-            pieces = self._by_index[open_.owner](text, open_.state)
+            pieces = self._pieces(open_.owner, text, open_.state)
             if pieces:
                 return self._resolve(text, pieces, open_.owner, open_.owner)
         return self._ask(text, None if open_ is None else open_.owner, 0)
@@ -190,13 +193,25 @@ class Joiner(Generic[Tag]):
     def _ask(self, text: str, asked: int | None, start: int) -> list[_Cut]:
         """Ask the parsers from position ``start`` on, but not the one already ``asked``, about text without context."""
         for position in range(start, len(self._cutters)):
-            index, cutter = self._cutters[position]
+            index = self._cutters[position]
             if index == asked:
                 continue
-            pieces = cutter(text, None)
+            pieces = self._pieces(index, text, None)
             if pieces:
                 return self._resolve(text, pieces, index, asked, position + 1)
         return [_Cut(text, "whole", False, None, None)]
+
+    def _pieces(self, index: int, text: str, state: Any) -> Sequence[Piece]:
+        """Ask a parser. One that raises, which none should, has nothing to say of this text."""
+        parser = self._parsers[index]
+        try:
+            return parser.pieces(text, state)
+        except Exception:
+            self.failed += 1
+            if self.failed & (self.failed - 1) == 0:  # the 1st, 2nd, 4th, 8th …
+                extra = {"parser": parser.name, "failures": self.failed, "text": text[:200]}
+                logger.exception("parser failed to cut a record; it is left to the others", extra=extra)
+            return ()
 
     def _resolve(self, text: str, pieces: Any, owner: int, asked: int | None, start: int = 0) -> list[_Cut]:
         if sum(len(piece.text) for piece in pieces) != len(text):

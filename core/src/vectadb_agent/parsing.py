@@ -24,11 +24,13 @@ STREAMS = 10_000
 class Parsing:
     """The parsers of one pipeline, asked in order.
 
-    ``taken`` counts the blocks that each parser took, by its name; under ``""`` those that none did.
+    ``taken`` counts the blocks that each parser took, by its name; under ``""`` those that none did. ``failed``: blocks
+    at which a parser raised what no parser should.
     """
 
     def __init__(self, parsers: Sequence[Parser], agent_id: str | None = None, *, pipeline: str = "") -> None:
         self.taken: dict[str, int] = {}
+        self.failed = 0
         self._parsers = parsers
         self._agent_id = agent_id
         self._pipeline = pipeline
@@ -72,6 +74,7 @@ class Parsing:
             reason = str(error)
             logger.warning("malformed log text; kept whole as a log event", extra=self._where(parser, block, reason))
         except Exception as error:
+            self.failed += 1
             reason = f"{type(error).__name__}: {error}"
             logger.exception("parser failed; the text is kept whole as a log event", extra=self._where(parser, block))
         return [Event(properties={"vectadb.parser": parser.name, "vectadb.parse_error": reason})]

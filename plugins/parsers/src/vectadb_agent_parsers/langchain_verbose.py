@@ -82,6 +82,8 @@ def _cut_coloured(text: str, mode: str | None, inner: bool) -> list[Piece]:
     begin = 0  # of the piece under way, or of text that is nobody's yet
     opened = False  # whether the piece under way began in this record
     number = 0
+    if not tokens and mode in (_ENDED, _BLANK, _REPLY, _BEFORE_PROMPT):
+        mode = None  # an escape that is no colour
     if mode in (_ENDED, _BLANK, _REPLY, _BEFORE_PROMPT):
         first, blank = tokens[0], not text[: tokens[0].start()].strip()
         if blank and mode == _BEFORE_PROMPT and first["colour"]:
