@@ -181,9 +181,8 @@ def test_debug_output_behind_verbose_output(join):
     assert words == [("agent_thought", {"message": "go"}), ("chain_start", {"name": "LLMChain"})]
 
 
-def test_an_escape_that_is_no_colour_behind_a_finished_step(join):
+def test_an_escape_that_is_no_colour_behind_a_finished_step():
     """Found by the mutated lines of `make bench`."""
     parser = LangChainParser(LangChainParser.Config(type="langchain"))
-    step, odd = "\x1b[32;1m\x1b[1;3mFinal Answer: 4\x1b[0m\n", "\x1b[broken\n"
-    blocks = join([parser], "\x1b[1m> Entering new AgentExecutor chain...\x1b[0m\n", step, odd)
-    assert [each.block.text for each in blocks][1:] == [step, odd]
+    for mode in ("ended", "blank", "reply", "before prompt"):
+        assert parser.pieces("\x1b[broken\n", (mode, False)) == ()
