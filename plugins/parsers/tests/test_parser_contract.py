@@ -46,6 +46,10 @@ SAMPLES = [
     "Invoking: `a` with `{'b': 1}`\n",
     "Final Answer: y\n",
     "Tool #1: search\n",
+    "╭── 🔧 Tool Execution Started (#1) ──╮\n│  Tool: a  │\n│  Args: {'b': 1}  │\n╰───╯\n",
+    "╭── ✅ Agent Final Answer ──╮\n│  Agent: a  │\n│  Final Answer:  │\n",
+    '{"schemaType": "ModelInvocationLog", "modelId": "a", "input": {"inputBodyJson": {"messages": [{"role": "user", '
+    '"content": [{"toolResult": {"content": [{"json": 1}]}}]}]}}, "output": {"outputBodyJson": {"output": {}}}}\n',
     "\x1b[1m[values]\x1b[0m {'messages': [HumanMessage(content='a', id='1')]}\n",
     "{'agent': {'messages': [AIMessage(content='a', tool_calls=[{'name': 'b', 'args': {}}], usage_metadata={})]}}\n",
     "================================== Ai Message ==================================\nTool Calls:\n  a (1)\n",
@@ -222,8 +226,11 @@ def test_events_can_be_sent():
 def test_the_hook_brings_every_parser_by_its_name():
     brought = vectadb_register_parsers()
     assert [parser.name for parser in brought] == [
+        "agentcore",
         "auto",
         "autogen",
+        "bedrock",
+        "crewai",
         "json",
         "lambda",
         "langchain",

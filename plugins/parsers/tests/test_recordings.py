@@ -103,7 +103,8 @@ def test_lines_are_of_the_right_type(name: str) -> None:
     assert len(wrong) == KNOWN_WRONG.get(name, 0), wrong
 
 
-@pytest.mark.parametrize("name", NAMES)
+# AgentCore logs what a call was given and returned in records of their own, which the server puts to its span.
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("agentcore")])
 def test_every_printed_call_is_there(name: str) -> None:
     framework, told = name.partition("/")[0], recording(name)
     events = [event for event, _ in parsed(framework, lines_of(told["text"]))]

@@ -117,6 +117,9 @@ def _values(node: Node) -> tuple[Any, Any]:
         own = vocab.OPENS.get(type_) or vocab.CLOSES.get(type_) or ("retrieval" if type_ == "retrieval" else None)
         if own is None and type_ == "agent_action" and node.kind == "tool":
             own = "tool"
+        if type_ == "message" and (id_ := vocab.span_id(event)) is not None and id_ == vocab.span_id(node.opener):
+            # What a span was given and returned may be logged apart from it, under its id.
+            own = node.kind
         if own is not None and (own in LEAVES) == (node.kind in LEAVES):
             if given is None:
                 given = vocab.given(event, node.kind)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vectadb_agent import hookimpl
+from vectadb_agent_parsers.agentcore import AgentCoreParser
 from vectadb_agent_parsers.auto import AutoParser
 from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
+from vectadb_agent_parsers.bedrock import BedrockParser
+from vectadb_agent_parsers.crewai import CrewAIParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.langgraph import LangGraphParser
@@ -27,8 +30,11 @@ VECTADB_AGENT_API = 1
 def vectadb_register_parsers() -> list[type[Parser]]:
     """Bring the parsers of this package."""
     return [
+        AgentCoreParser,
         AutoParser,
         AutoGenParser,
+        BedrockParser,
+        CrewAIParser,
         JsonParser,
         LambdaParser,
         LangChainParser,

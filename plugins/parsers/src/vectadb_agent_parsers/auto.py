@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, field_validator
 
 from vectadb_agent import ComponentConfig, Parser
+from vectadb_agent_parsers.agentcore import AgentCoreParser
 from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
+from vectadb_agent_parsers.bedrock import BedrockParser
+from vectadb_agent_parsers.crewai import CrewAIParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.langgraph import LangGraphParser
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAMILIES: tuple[tuple[type[Parser], dict[str, Any]], ...] = (
+    (AgentCoreParser, {}),
+    (BedrockParser, {}),
     (AutoGenParser, {}),
+    (CrewAIParser, {}),
     (OpenAIAgentsParser, {}),
     (PowertoolsParser, {}),
     (LambdaParser, {}),
