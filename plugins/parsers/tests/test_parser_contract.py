@@ -46,6 +46,10 @@ SAMPLES = [
     "Invoking: `a` with `{'b': 1}`\n",
     "Final Answer: y\n",
     "Tool #1: search\n",
+    "[tick] add: ToolCallResult(tool_name='a', tool_kwargs={'b': 1}, tool_id='1', tool_output=ToolOutput(blocks=["
+    "TextBlock(block_type='text', text='a\\n...\n",
+    "[tick] add: ToolCall(tool_name='a', tool_kwargs={'b': 1}, tool_id='1')\n",
+    "=== Calling Function ===\nCalling function: a with args: {}\n",
     "╭── 🔧 Tool Execution Started (#1) ──╮\n│  Tool: a  │\n│  Args: {'b': 1}  │\n╰───╯\n",
     "╭── ✅ Agent Final Answer ──╮\n│  Agent: a  │\n│  Final Answer:  │\n",
     '{"schemaType": "ModelInvocationLog", "modelId": "a", "input": {"inputBodyJson": {"messages": [{"role": "user", '
@@ -235,6 +239,7 @@ def test_the_hook_brings_every_parser_by_its_name():
         "lambda",
         "langchain",
         "langgraph",
+        "llamaindex",
         "openai_agents",
         "powertools",
         "python_logging",

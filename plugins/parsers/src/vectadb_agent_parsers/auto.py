@@ -15,6 +15,7 @@ from vectadb_agent_parsers.crewai import CrewAIParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.langgraph import LangGraphParser
+from vectadb_agent_parsers.llamaindex import LlamaIndexParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
 from vectadb_agent_parsers.powertools import PowertoolsParser
 from vectadb_agent_parsers.python_logging import PythonLoggingParser
@@ -28,6 +29,7 @@ FAMILIES: tuple[tuple[type[Parser], dict[str, Any]], ...] = (
     (BedrockParser, {}),
     (AutoGenParser, {}),
     (CrewAIParser, {}),
+    (LlamaIndexParser, {}),
     (OpenAIAgentsParser, {}),
     (PowertoolsParser, {}),
     (LambdaParser, {}),
