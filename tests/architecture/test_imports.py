@@ -23,7 +23,7 @@ LAYERS = [
     {"lanes", "pipeline"},
     {"comparing", "replay"},
     {"beside", "sweeps", "audit", "backfill", "endpoint", "vitals"},
-    {"runner", "reports", "sample", "progress", "status", "cli", "cli_past", "cli_quarantine"},
+    {"runner", "reports", "sample", "progress", "status", "cases", "cli", "cli_parse", "cli_past", "cli_quarantine"},
 ]
 #: Heavy libraries, each imported in one module of its own.
 ENGINES = {

@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``status``, ``plugins``, ``parse`` and what mends the past.
+"""The command line: ``run``, ``check``, ``status``, ``plugins``, ``parse``, ``test`` and what mends the past.
 
 Exit codes: 0 done; 1 it cannot work (credentials, endpoint, state directory), or a check failed; 2 the configuration or
 the command line is wrong, and nothing was started; 130 stopped by a second signal.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectadb_agent import __version__, cli_past, cli_quarantine
+from vectadb_agent import __version__, cli_parse, cli_past, cli_quarantine
 from vectadb_agent.errors import ConfigError, UsageError, VectaDBAgentError
 
 if TYPE_CHECKING:
@@ -77,11 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     for action in cli_quarantine.add(commands):
         _add_config(action)
 
-    parse = commands.add_parser("parse", help="run sample lines through parsers and print the events, one JSON a line")
-    parse.add_argument("file", nargs="?", type=Path, help="log lines (default: standard input)")
-    _add_config(parse)
-    parse.add_argument("--pipeline", help="whose parsers to use (default: the only one)")
-    parse.add_argument("--parser", action="append", help="use this parser with its defaults, no configuration needed")
+    for tried in cli_parse.add(commands):
+        _add_config(tried)
     return parser
 
 
@@ -94,6 +91,10 @@ def _config_path(options: argparse.Namespace) -> Path:
     if not named:
         raise UsageError("which configuration? Name the file with --config FILE, or set CONFIG_PATH")
     return Path(named)
+
+
+def _config_if_named(options: argparse.Namespace) -> Path | None:
+    return _config_path(options) if options.config or os.environ.get("CONFIG_PATH") else None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -145,24 +146,11 @@ def _plugins(options: argparse.Namespace) -> int:
 
 
 def _parse(options: argparse.Namespace) -> int:
-    from vectadb_agent import config, reports, sample
+    return cli_parse.parse(options, _config_if_named(options))
 
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    if options.parser:
-        parsers, agent_id = sample.parsers_by_name(options.parser), None
-    else:
-        chosen = sample.choose(config.read(_config_path(options)).pipelines, options.pipeline)
-        parsers, agent_id = chosen.parsers, chosen.agent_id
-    if options.file is None:
-        taken = sample.parse(sys.stdin, parsers, agent_id, print)
-    else:
-        try:
-            with options.file.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-                taken = sample.parse(lines, parsers, agent_id, print)
-        except OSError as error:
-            raise UsageError(f"{options.file} cannot be read: {error.strerror}") from error
-    print(reports.taken(taken), file=sys.stderr)
-    return 0
+
+def _test(options: argparse.Namespace) -> int:
+    return cli_parse.test(options, _config_if_named(options))
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -193,4 +181,5 @@ _COMMANDS = {
     "plugins": _plugins,
     "parse": _parse,
     "status": _status,
+    "test": _test,
 }

@@ -245,6 +245,13 @@ class Parser(Component):
         """
         raise NotImplementedError
 
+    def explain(self, block: Block) -> str | None:
+        """Say in a few words why the block is this parser's, or is not, for ``vectadb-agent parse --explain``.
+
+        Never asked where events are made. ``None``: there is nothing to say beyond yes or no.
+        """
+        return None
+
     def pieces(self, text: str, state: Any) -> Sequence[Piece]:
         """Cut one record's text, for output that spans records or shares them. Most parsers need not define this.
 

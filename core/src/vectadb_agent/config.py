@@ -98,8 +98,8 @@ class Configuration:
 
 
 @dataclass
-class _Document:
-    """A YAML file's values, with the line on which each path begins."""
+class Document:
+    """A YAML file's values, with the line on which each path begins, and what is wrong with it."""
 
     file: str
     data: Any
@@ -107,6 +107,7 @@ class _Document:
     problems: list[Problem] = field(default_factory=list)
 
     def blame(self, path: Path_, text: str) -> None:
+        """Note a mistake at ``path``."""
         at = path
         while at and at not in self.lines:
             at = at[:-1]
@@ -133,7 +134,7 @@ def check(
     text: str, file: str, environ: Mapping[str, str], *, load_plugins: Callable[..., Host] = load
 ) -> Configuration:
     """Do what :func:`read` does for text that is at hand."""
-    document = _parse(text, file, environ)
+    document = read_document(text, file, environ)
     if not isinstance(document.data, dict):
         raise ConfigError([Problem(file, 1, "", "is empty: a configuration has `pipelines:` and `sinks:`")])
     data: dict[Any, Any] = document.data
@@ -150,7 +151,7 @@ def check(
     return Configuration(agent, tuple(pipelines), sinks, host)
 
 
-def _plugin_names(document: _Document, value: Any) -> list[str] | None:
+def _plugin_names(document: Document, value: Any) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
@@ -167,7 +168,7 @@ def _plugin_names(document: _Document, value: Any) -> list[str] | None:
     return value
 
 
-def _sinks(document: _Document, host: Host, value: Any) -> dict[str, Sink]:
+def _sinks(document: Document, host: Host, value: Any) -> dict[str, Sink]:
     sinks: dict[str, Sink] = {}
     if not isinstance(value, dict) or not value:
         document.blame(("sinks",), "at least one sink is wanted, e.g. `sinks: {vectadb: {type: vectadb, endpoint: …}}`")
@@ -182,7 +183,7 @@ def _sinks(document: _Document, host: Host, value: Any) -> dict[str, Sink]:
     return sinks
 
 
-def _pipelines(document: _Document, host: Host, value: Any, sink_names: set[str]) -> Iterator[Pipeline]:
+def _pipelines(document: Document, host: Host, value: Any, sink_names: set[str]) -> Iterator[Pipeline]:
     found: list[Pipeline] = []
     if not isinstance(value, dict) or not value:
         document.blame(("pipelines",), "at least one pipeline is wanted: a name, with `source:` and `sinks:` below it")
@@ -199,7 +200,7 @@ def _pipelines(document: _Document, host: Host, value: Any, sink_names: set[str]
         source = (
             _component(document, host, "source", options["source"], (*path, "source")) if "source" in options else None
         )
-        parsers = _parsers(document, host, options, path)
+        parsers = make_parsers(document, host, options, path)
         for index, sink in enumerate(settings.sinks if settings else ()):
             if sink not in sink_names:
                 known = sorted(map(str, sink_names))
@@ -222,7 +223,7 @@ def _pipelines(document: _Document, host: Host, value: Any, sink_names: set[str]
     return iter(found)
 
 
-def _parsers(document: _Document, host: Host, options: dict[Any, Any], path: Path_) -> tuple[Parser, ...]:
+def make_parsers(document: Document, host: Host, options: dict[Any, Any], path: Path_) -> tuple[Parser, ...]:
     """Make a pipeline's parsers, those that stand for several resolved; where none is named, ``auto`` if installed."""
     listed = options.get("parsers")
     if listed is None and DEFAULT_PARSER in host.components["parser"]:
@@ -234,7 +235,7 @@ def _parsers(document: _Document, host: Host, options: dict[Any, Any], path: Pat
     return tuple(member for parser in parsers if isinstance(parser, Parser) for member in parser.members())
 
 
-def _component(document: _Document, host: Host, kind: Kind, options: Any, path: Path_) -> Component | None:
+def _component(document: Document, host: Host, kind: Kind, options: Any, path: Path_) -> Component | None:
     if not isinstance(options, dict):
         document.blame(path, f"a mapping with `type:` is wanted, found {_found(options)}")
         return None
@@ -259,7 +260,7 @@ def _component(document: _Document, host: Host, kind: Kind, options: Any, path: 
     return None
 
 
-def _validated(document: _Document, model: type[Any], value: Any, path: Path_) -> Any:
+def _validated(document: Document, model: type[Any], value: Any, path: Path_) -> Any:
     if not isinstance(value, dict):
         document.blame(path, f"a mapping is wanted, found {_found(value)}")
         return None
@@ -304,10 +305,13 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     return f"{message}; found {found}"
 
 
-def _parse(text: str, file: str, environ: Mapping[str, str]) -> _Document:
+def read_document(text: str, file: str, environ: Mapping[str, str]) -> Document:
     """Make plain values of YAML, remembering lines, and put variables in.
 
     Variables are replaced inside scalars after parsing, so that a value can never change the structure.
+
+    Raises:
+        ConfigError: it is no YAML.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -318,13 +322,13 @@ def _parse(text: str, file: str, environ: Mapping[str, str]) -> _Document:
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError([Problem(file, 0, "", f"is not valid YAML: {error}")]) from error
-    document = _Document(file, None, {})
+    document = Document(file, None, {})
     if root is not None:
         document.data = _build(root, (), document, environ)
     return document
 
 
-def _build(node: yaml.Node, path: Path_, document: _Document, environ: Mapping[str, str]) -> Any:
+def _build(node: yaml.Node, path: Path_, document: Document, environ: Mapping[str, str]) -> Any:
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         yaml.SafeLoader.flatten_mapping(cast("Any", yaml.SafeLoader("")), node)
@@ -353,7 +357,7 @@ def _build(node: yaml.Node, path: Path_, document: _Document, environ: Mapping[s
         return None
 
 
-def _substitute(text: str, path: Path_, document: _Document, environ: Mapping[str, str]) -> str:
+def _substitute(text: str, path: Path_, document: Document, environ: Mapping[str, str]) -> str:
     def value(found: re.Match[str]) -> str:
         name = found[1]
         if name is None:

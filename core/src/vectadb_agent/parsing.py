@@ -42,17 +42,21 @@ class Parsing:
         The parser that joined the block is asked first, then the others in order; what none takes becomes a ``log``
         event. The list is empty where a parser took the block and made nothing of it.
         """
-        block, owner = joined.block, joined.owner
+        return self.parse(joined)[1]
+
+    def parse(self, joined: Joined[Any]) -> tuple[Parser | None, list[Event]]:
+        """Do what :meth:`events` does, and name the parser that took the block, if one did."""
+        block = joined.block
+        taker: Parser | None = None
         events: list[Event] | None = None
-        taken = ""
-        for index in self._order(owner):
-            parser = self._parsers[index]
-            events = self._ask(parser, block)
+        for index in self.order(joined.owner):
+            events = self._ask(self._parsers[index], block)
             if events is not None:
-                taken = parser.name
+                taker = self._parsers[index]
                 break
-        self.taken[taken] = self.taken.get(taken, 0) + 1
-        return self._finish([Event()] if events is None else events, block)
+        name = "" if taker is None else taker.name
+        self.taken[name] = self.taken.get(name, 0) + 1
+        return taker, self._finish([Event()] if events is None else events, block)
 
     def id_maker(self, stream: LogStream) -> Callable[[str, str], str]:
         """Return the function that makes the event ids of a stream."""
@@ -63,7 +67,8 @@ class Parsing:
             maker = self._ids[stream] = id_maker(stream)
         return maker
 
-    def _order(self, owner: int | None) -> Sequence[int]:
+    def order(self, owner: int | None) -> Sequence[int]:
+        """Return the positions of the parsers in the order in which they are asked about a block of ``owner``'s."""
         count = len(self._parsers)
         return range(count) if owner is None else (owner, *(index for index in range(count) if index != owner))
 

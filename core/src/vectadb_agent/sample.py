@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vectadb_agent.components import Parser
-from vectadb_agent.errors import UsageError
+from vectadb_agent.errors import ParseError, UsageError
 from vectadb_agent.host import load
 from vectadb_agent.join import Joined, Joiner
 from vectadb_agent.parsing import Parsing
-from vectadb_agent.records import LogRecord, LogStream, sendable
+from vectadb_agent.records import Event, LogRecord, LogStream, sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from vectadb_agent.config import Pipeline
+    from vectadb_agent.records import Block
 
 STREAM = LogStream("sample", "", "", "sample", "stdin")
 
@@ -64,29 +65,58 @@ def parsers_by_name(names: Sequence[str]) -> tuple[Parser, ...]:
     return tuple(parsers)
 
 
-def parse(
-    lines: Iterable[str], parsers: Sequence[Parser], agent_id: str | None, show: Callable[[str], object]
-) -> dict[str, int]:
-    """Join and parse lines as one stream, and show each event as a line of JSON, in its wire form.
+class Taken(msgspec.Struct):
+    """What became of one block: where its lines are, counted from 1, who took it, and into what.
 
-    Returns:
-        How many records each parser took, by its name; under ``""`` those that none did.
+    ``heads``: how many lines begin in it; a line that was cut is in several blocks. ``why``: what the parser says.
+    ``others``: what the other parsers say, in the order in which they were asked or would have been; ``asked`` of them
+    were before it was taken.
     """
-    joiner: Joiner[None] = Joiner(parsers)
-    parsing = Parsing(parsers, agent_id, pipeline="sample")
-    taken: dict[str, int] = {}
 
-    def put_out(finished: list[Joined[None]]) -> None:
-        for joined in finished:
-            before = dict(parsing.taken)
-            for event in parsing.events(joined):
-                show(msgspec.json.encode(event.wire()).decode())
-            (name,) = (name for name, count in parsing.taken.items() if count != before.get(name, 0))
-            taken[name] = taken.get(name, 0) + joined.block.parts.count("0")
+    lines: list[int]
+    heads: int
+    text: str
+    parser: str | None
+    why: str | None
+    events: list[Event]
+    others: dict[str, str] = {}
+    asked: int = 0
+
+
+def parse(
+    lines: Iterable[str], parsers: Sequence[Parser], agent_id: str | None, *, explain: bool = False
+) -> Iterator[Taken]:
+    """Join and parse lines as the records of one stream; yield what becomes of each block, as soon as it is done."""
+    joiner: Joiner[int] = Joiner(parsers)
+    parsing = Parsing(parsers, agent_id, pipeline="sample")
+
+    def told(joined: Joined[int]) -> Taken:
+        taker, events = parsing.parse(joined)
+        block = joined.block
+        name = None if taker is None else taker.name
+        taken = Taken([*dict.fromkeys(joined.tags)], block.parts.count("0"), block.text, name, None, events)
+        if explain:
+            order = [parsers[index] for index in parsing.order(joined.owner)]
+            taken.asked = order.index(taker) if taker is not None else len(order)
+            taken.why = None if taker is None else taker.explain(block)
+            taken.others = {other.name: _says(other, block) for other in order if other is not taker}
+        return taken
 
     now = time.time_ns() // 1000
-    for number, line in enumerate(lines):
-        record = LogRecord(STREAM, str(number + 1), now + number, sendable(line.removesuffix("\n")))
-        put_out(joiner.add(record, None, now))
-    put_out(joiner.flush())
-    return taken
+    for number, line in enumerate(lines, 1):
+        record = LogRecord(STREAM, str(number), now + number, sendable(line.removesuffix("\n")))
+        yield from map(told, joiner.add(record, number, now))
+    yield from map(told, joiner.flush())
+
+
+def _says(parser: Parser, block: Block) -> str:
+    """Why a parser does not take a block, or what it would make of it."""
+    try:
+        events = parser.parse(block)
+    except ParseError as error:
+        return f"malformed: {error}"
+    except Exception as error:  # noqa: BLE001 - a parser may raise anything; that is what the user is told
+        return f"failed: {type(error).__name__}: {error}"
+    if events is None:
+        return parser.explain(block) or "not its format"
+    return "would take it, as " + (", ".join(event.event_type for event in events) or "nothing")

@@ -130,3 +130,85 @@ def test_any_text(text):
     assert event.raw == text
     assert len(event.properties["all"]) == len(text)
     assert parser(rules=[{"pattern": "x"}, {"pattern": "."}]).parse(one) is None or text.strip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "event_type", "properties"),
+    [
+        (
+            'INFO tool_call id=7 tool=search args={"query": "a b"}',
+            "tool_call",
+            {"gen_ai.tool.name": "search", "gen_ai.tool.call.arguments": '{"query": "a b"}'},
+        ),
+        ('tool call: name="look up"', "tool_call", {"gen_ai.tool.name": "look up"}),
+        (
+            "tool_result tool=search result=two days, or five",
+            "tool_result",
+            {"gen_ai.tool.name": "search", "gen_ai.tool.call.result": "two days, or five"},
+        ),
+        (
+            "llm_call model=gpt-4o prompt_tokens=12 completion_tokens=3 took=1.2s",
+            "llm_end",
+            {
+                "gen_ai.request.model": "gpt-4o",
+                "gen_ai.usage.input_tokens": 12,
+                "gen_ai.usage.output_tokens": 3,
+            },
+        ),
+        (
+            '10.0.0.1 - - [24/Nov/2026:12:00:00 +0000] "GET /orders/7 HTTP/1.1" 503 12 "-" "curl"',
+            "log",
+            {"http.response.status_code": 503, "url.path": "/orders/7", "client.address": "10.0.0.1"},
+        ),
+    ],
+)
+def test_rules_that_come_with_it(parse_one, line, event_type, properties):
+    parser = RegexParser(RegexParser.Config(type="regex", extends=["key_value", "http_access"]))
+    event = parse_one(parser, line)
+    assert event.event_type == event_type
+    assert properties.items() <= event.properties.items()
+
+
+def test_ones_own_rules_come_before_those_they_extend(parse_one):
+    rules = [{"name": "mine", "pattern": "tool_call tool=(?P<tool>hammer)", "event_type": "agent_action"}]
+    parser = RegexParser(RegexParser.Config(type="regex", rules=rules, extends=["key_value"]))
+    assert parse_one(parser, "tool_call tool=hammer").properties["rule"] == "mine"
+    assert parse_one(parser, "tool_call tool=saw").properties["rule"] == "key_value tool_call"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"extends": ["keyvalue"]}, r"no rules are named 'keyvalue' \(there are: key_value, http_access\)"),
+        ({}, "there is nothing to look for"),
+        ({"pattern": r"\(?=x(?=c)"}, r"at character 5: lookahead.*\n    \\\(\?=x\(\?=c\)\n         \^"),
+        (
+            {"pattern": "a" * 60 + "(?<=b)" + "c" * 60},
+            r"at character 60: lookbehind.*\n    …a{40}\(\?<=b\)c{34}…\n {45}\^",
+        ),
+        ({"pattern": "a(b"}, r"at character 3: missing \).*\n    a\(b\n       \^"),
+    ],
+)
+def test_a_mistake_is_pointed_at(options, told):
+    with pytest.raises(ValueError, match=told):
+        RegexParser.Config(type="regex", **options)
+
+
+def test_it_tells_which_pattern_matched(block):
+    parser = RegexParser(RegexParser.Config(type="regex", rules=[{"pattern": "a"}, {"pattern": "b+"}]))
+    assert parser.explain(block("xbb")) == "pattern 2 of 2: b+"
+    assert parser.explain(block("x")) == "none of its 2 patterns matches"
+
+
+PIECES = ["a", "b", ".", "*", "+", "?", "(", ")", "(?:", "|", "[ab]", "[^a]", "{2,5}", r"\d", r"\s*", "^", "$", r"\b"]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join), st.booleans())
+def test_whatever_pattern_is_taken_runs_in_linear_time(pattern, several):
+    """No assertion on time: what takes exponential time would be at it for ever."""
+    try:
+        options = {"rules": [{"pattern": pattern}, {"pattern": "zz"}]} if several else {"pattern": pattern}
+        parser = RegexParser(RegexParser.Config(type="regex", **options))
+    except ValueError:
+        return
+    parser._found("ab" * 5_000 + "c")

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent.errors import ParseError
 from vectadb_agent_parsers.fields import ERROR_LEVELS, find_ids, level_name, microseconds
+from vectadb_agent_parsers.regex_sets import SETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,19 +58,34 @@ def _explain(pattern: str, error: Exception) -> str:
     reason = error.args[0] if error.args else str(error)
     reason = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
     what, _, fragment = reason.partition(": ")
-    at = pattern.find(fragment) if fragment else -1
-    if what.startswith("missing )"):
-        at = len(pattern)
+    at = len(pattern) if what.startswith("missing )") else _place(pattern, fragment)
     feature = next((name for start, name in _UNSUPPORTED.items() if fragment and pattern.startswith(start, at)), None)
     if _BACKREFERENCE.match(fragment):
         feature = "a backreference"
     place = f"at character {at}" if at >= 0 else "in the pattern"
-    if feature is None:
-        return f"{place}: {reason}"
-    return (
-        f"{place}: {feature} ({fragment}), which RE2 does not support, for it could take exponential time. "
-        "Capture the surrounding text in a group of its own, or write several rules: the first that matches wins"
-    )
+    told = f"{place}: {reason}"
+    if feature is not None:
+        told = (
+            f"{place}: {feature} ({fragment}), which RE2 does not support, for it could take exponential time. "
+            "Capture the surrounding text in a group of its own, or write several rules: the first that matches wins"
+        )
+    return told + (_pointed(pattern, at) if at >= 0 else "")
+
+
+def _place(pattern: str, fragment: str) -> int:
+    """Where the fragment stands that RE2 complains of, whose place it does not tell; -1 if that is not known."""
+    at = pattern.find(fragment) if fragment else -1
+    while at > 0 and (at - len(pattern[:at].rstrip("\\"))) % 2 == 1 and not fragment.startswith("\\"):
+        at = pattern.find(fragment, at + 1)  # that one is literal: behind a backslash
+    return at
+
+
+def _pointed(pattern: str, at: int) -> str:
+    """The pattern around a mistake, on a line of its own, and a caret below it."""
+    begin, end = max(0, at - 40), at + 40
+    text = re.sub(r"\s", " ", pattern[begin:end])
+    before, after = "…" if begin else "", "…" if end < len(pattern) else ""
+    return f"\n    {before}{text}{after}\n    {' ' * (at - begin + len(before))}^"
 
 
 Pattern = Annotated[str, AfterValidator(_checked)]
@@ -119,11 +135,19 @@ class RegexConfig(ComponentConfig):
     """``{group: type}``, see ``rules.types``."""
     rules: list[Rule] = Field(default_factory=list, max_length=1000)
     """Several patterns; the first in order that matches wins. All are looked for in one pass."""
+    extends: list[str] = Field(default_factory=list)
+    """Rules that come with the parser, put behind one's own: ``key_value`` (``tool_call tool=search args={…}``,
+    ``tool_result``, ``llm_call model=… input_tokens=…``) and ``http_access``."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        if (self.pattern is None) == (not self.rules):
+        for name in self.extends:
+            if name not in SETS:
+                raise ValueError(f"extends: no rules are named {name!r} (there are: {', '.join(SETS)})")
+        if self.pattern is not None and self.rules:
             raise ValueError("give either pattern or rules, one of them")
+        if self.pattern is None and not self.rules and not self.extends:
+            raise ValueError("give either pattern or rules, or extends: there is nothing to look for")
         if self.rules and (self.event_type is not None or self.field_mapping or self.types):
             raise ValueError("event_type, field_mapping and types belong to each rule where there are rules")
         if self.pattern is not None:
@@ -131,11 +155,11 @@ class RegexConfig(ComponentConfig):
         return self
 
     def _as_rules(self) -> list[Rule]:
-        if self.pattern is None:
-            return self.rules
-        return [
-            Rule(pattern=self.pattern, event_type=self.event_type, field_mapping=self.field_mapping, types=self.types)
-        ]
+        own = self.rules
+        if self.pattern is not None:
+            one = {"event_type": self.event_type, "field_mapping": self.field_mapping, "types": self.types}
+            own = [Rule.model_validate({"pattern": self.pattern, **one})]
+        return [*own, *(Rule.model_validate(rule) for name in self.extends for rule in SETS[name])]
 
     def compiled(self) -> list[tuple[Rule, Any]]:
         """Return the rules in order, each with its compiled pattern."""
@@ -170,24 +194,34 @@ class RegexParser(Parser):
         Raises:
             ParseError: a group cannot be read as the type that ``types`` gives it.
         """
-        text = block.text
+        found = self._found(block.text)
+        if found is None:
+            return None
+        number, groups = found
+        event = _event(self._rules[number][0], groups)
+        find_ids(event, block.text)
+        event.raw = block.text
+        return [event]
+
+    def explain(self, block: Block) -> str:
+        """Name the rule that matches, or say that none does."""
+        found = self._found(block.text)
+        if found is None:
+            return f"none of its {len(self._rules)} patterns matches" if len(self._rules) > 1 else "no match"
+        return f"pattern {found[0] + 1} of {len(self._rules)}: {self._rules[found[0]][0].pattern}"
+
+    def _found(self, text: str) -> tuple[int, dict[str, str | None]] | None:
+        """The first rule that matches, by its position, and its groups."""
         # RE2 reads UTF-8, which has no lone surrogates; one stands for one, so that positions stay.
         searched = text if text.isascii() else _SURROGATE.sub("\ufffd", text)
-        found, rule = None, None
-        if self._set is None:
-            rule, pattern = self._rules[0]
-            found = pattern.search(searched)
-        else:
+        number = 0
+        if self._set is not None:
             matching = self._set.Match(searched)
-            if matching:
-                rule, pattern = self._rules[min(matching)]
-                found = pattern.search(searched)
-        if found is None or rule is None:
-            return None
-        event = _event(rule, found.groupdict())
-        find_ids(event, text)
-        event.raw = text
-        return [event]
+            if not matching:
+                return None
+            number = min(matching)
+        found = self._rules[number][1].search(searched)
+        return None if found is None else (number, found.groupdict())
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
