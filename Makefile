@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 ROOMS := core plugins/cloudwatch plugins/parsers plugins/sinks server
 SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/sinks/src server/src
 
-.PHONY: install demo test bench chaos accuracy lint clean
+.PHONY: install demo test bench chaos accuracy recordings lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   how fast, measured"
 	@echo "make chaos   nothing lost, nothing twice: kills, outages, late events, with figures (about half an hour)"
 	@echo "make accuracy  what is understood of each framework's output, against what really happened"
+	@echo "make recordings  frameworks' output, recorded anew by running them (needs a package index)"
 	@echo "make lint    formatting, lint, types"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
@@ -47,10 +48,13 @@ chaos: $(INSTALLED)
 accuracy: $(INSTALLED)
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
+recordings: $(INSTALLED)
+	$(BIN)/python tests/recordings/make.py $(ARGS)
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES) benchmarks demo
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-recordings .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,12 +27,10 @@ pipelines:
   research:
     agent_id: research-agent
     source: {{type: cloudwatch, region: us-east-1, log_groups: [{research}], poll_interval: 2s, lookback: 10m}}
-    parsers: [{{type: lambda}}, {{type: langchain}}, {{type: python_logging}}]
     sinks: [vectadb]
   support:
     agent_id: support-agent
     source: {{type: cloudwatch, region: us-east-1, log_groups: [{support}], poll_interval: 2s, lookback: 10m}}
-    parsers: [{{type: lambda}}, {{type: langchain}}, {{type: python_logging}}]
     sinks: [vectadb]
   shop:
     agent_id: shop-api
