@@ -46,6 +46,7 @@ SAMPLES = [
     "Invoking: `a` with `{'b': 1}`\n",
     "Final Answer: y\n",
     "Tool #1: search\n",
+    "INFO:openai.agents:Invoking tool a\n",
     "[tick] add: ToolCallResult(tool_name='a', tool_kwargs={'b': 1}, tool_id='1', tool_output=ToolOutput(blocks=["
     "TextBlock(block_type='text', text='a\\n...\n",
     "[tick] add: ToolCall(tool_name='a', tool_kwargs={'b': 1}, tool_id='1')\n",
@@ -235,6 +236,7 @@ def test_the_hook_brings_every_parser_by_its_name():
         "autogen",
         "bedrock",
         "crewai",
+        "framed",
         "json",
         "lambda",
         "langchain",

@@ -11,6 +11,7 @@ from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.bedrock import BedrockParser
 from vectadb_agent_parsers.crewai import CrewAIParser
+from vectadb_agent_parsers.framed import FramedParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.langgraph import LangGraphParser
@@ -36,6 +37,7 @@ def vectadb_register_parsers() -> list[type[Parser]]:
         AutoGenParser,
         BedrockParser,
         CrewAIParser,
+        FramedParser,
         JsonParser,
         LambdaParser,
         LangChainParser,

@@ -12,6 +12,7 @@ from vectadb_agent_parsers.autogen import AutoGenParser
 from vectadb_agent_parsers.aws_lambda import LambdaParser
 from vectadb_agent_parsers.bedrock import BedrockParser
 from vectadb_agent_parsers.crewai import CrewAIParser
+from vectadb_agent_parsers.framed import FramedParser
 from vectadb_agent_parsers.json_lines import JsonParser
 from vectadb_agent_parsers.langchain import LangChainParser
 from vectadb_agent_parsers.langgraph import LangGraphParser
@@ -32,6 +33,7 @@ FAMILIES: tuple[tuple[type[Parser], dict[str, Any]], ...] = (
     (LlamaIndexParser, {}),
     (OpenAIAgentsParser, {}),
     (PowertoolsParser, {}),
+    (FramedParser, {}),
     (LambdaParser, {}),
     (LangGraphParser, {}),
     (LangChainParser, {}),
