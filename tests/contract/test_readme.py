@@ -13,6 +13,7 @@ from vectadb_agent.errors import ConfigError
 from vectadb_agent.host import Host, Plugin
 from vectadb_agent.join import Joiner
 from vectadb_agent.parsing import Parsing
+from vectadb_agent_parsers import AutoParser, vectadb_register_parsers
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -25,9 +26,19 @@ def test_the_configuration_is_valid_and_complete() -> None:
     (text,) = blocks("yaml")
     configuration = check(text, "agent.yaml", {})
     (pipeline,) = configuration.pipelines
-    assert [parser.name for parser in pipeline.parsers] == ["lambda", "langchain", "json", "regex"]
-    with pytest.raises(ConfigError, match=r"agent\.yaml:14: .*unknown parser 'jsom'.*Did you mean 'json'"):
-        check(text.replace("type: json,", "type: jsom,"), "agent.yaml", {})
+    names = [parser.name for parser in pipeline.parsers]
+    assert names[0] == "regex"
+    assert names[1:] == [parser.name for parser in AutoParser(AutoParser.Config(type="auto")).members()]
+    with pytest.raises(ConfigError) as caught:
+        check(text.replace("type: auto}", "type: autos}"), "agent.yaml", {})
+    told = " ".join(README.split())
+    for part in str(caught.value.problems[0]).split("agent.yaml")[1].split(", lambda")[0], "Did you mean 'auto'?":
+        assert part in told, str(caught.value.problems[0])
+
+
+def test_every_parser_is_described() -> None:
+    described = {name for line in README.splitlines() for name in re.findall(r"`(\w+)`", line) if "|" in line}
+    assert {parser.name for parser in vectadb_register_parsers()} - {"auto"} <= described
 
 
 def test_the_parser_is_short_and_works() -> None:
