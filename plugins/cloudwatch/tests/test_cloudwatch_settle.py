@@ -98,4 +98,4 @@ def test_the_head_reads_each_record_about_twice_at_most(waits: list[int]) -> Non
 def test_memory_is_bounded() -> None:
     settle = Settle(5000, 60_000, 10_000)
     settle.learn([record(i, START, START) for i in range(100_000)], START)
-    assert len(settle._seen) <= 4096
+    assert len(settle._seen) <= 1024

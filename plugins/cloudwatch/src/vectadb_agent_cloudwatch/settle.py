@@ -18,7 +18,7 @@ _STEP = 250
 _PERCENTILE = 0.999
 _ENOUGH = 20
 _PERIOD = 300_000
-_MOST_SAMPLES = 4096
+_MOST_SAMPLES = 1024
 _DATE_ERROR = 1_000
 _READ_AGAIN = 0.8
 """How often a record may be found again by the slices after the one that found it first, on average. With the slice
