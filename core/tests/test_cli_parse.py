@@ -163,3 +163,19 @@ def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["test", str(tmp_path / "none.yaml")]) == 2
     assert main(["parse", str(tmp_path / "none.log"), "--parser", "json"]) == 2
     assert "none.log cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_a_parser_that_needs_options_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["parse", "-", "--parser", "regex"]) == 2
+    error = capsys.readouterr().err
+    assert "without options: give either pattern or rules, or extends: there is nothing to look for. Write" in error
+    assert "pydantic" not in error
+
+
+def test_a_bad_pattern_is_pointed_at_in_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cases.yaml"
+    file.write_text("parsers: [{type: regex, pattern: 'a(?=b)'}]\ncases: [{input: a, expect: []}]")
+    assert main(["test", str(file)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"{file}:1: parsers[0].pattern: at character 1: lookahead")
+    assert lines[1:3] == ["    a(?=b)", "     ^"]

@@ -302,7 +302,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         return f"unknown option (known: {', '.join(known)}).{_did_you_mean(str(detail['loc'][-1]), known)}"
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if kind != "value_error" else message
-    return f"{message}; found {found}"
+    # A message that shows the place on lines of its own has shown what was found.
+    return message if "\n" in message else f"{message}; found {found}"
 
 
 def read_document(text: str, file: str, environ: Mapping[str, str]) -> Document:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from vectadb_agent import endpoint
+from vectadb_agent.components import Component
 from vectadb_agent.errors import CheckError
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.state import State
@@ -22,7 +23,6 @@ from vectadb_agent.vitals import Vitals
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
-    from vectadb_agent.components import Component
     from vectadb_agent.config import Configuration
 
 logger = logging.getLogger("vectadb_agent.runner")
@@ -166,8 +166,10 @@ async def _check(configuration: Configuration) -> list[Finding]:
     components: dict[str, Component] = {}
     for pipeline in configuration.pipelines:
         components[f"pipelines.{pipeline.name}.source ({pipeline.source.name})"] = pipeline.source
-        for index, parser in enumerate(pipeline.parsers):
-            components[f"pipelines.{pipeline.name}.parsers[{index}] ({parser.name})"] = parser
+        # A parser is checked by being made. One that has something to try beyond that says so.
+        for parser in pipeline.parsers:
+            if type(parser).check is not Component.check:
+                components[f"pipelines.{pipeline.name}.parsers ({parser.name})"] = parser
     for name, sink in configuration.sinks.items():
         components[f"sinks.{name} ({sink.name})"] = sink
     findings: dict[str, Finding] = {}

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from pydantic import ValidationError
 
 from vectadb_agent.components import Parser
 from vectadb_agent.errors import ParseError, UsageError
@@ -57,8 +58,10 @@ def parsers_by_name(names: Sequence[str]) -> tuple[Parser, ...]:
         try:
             parser = provided.component(provided.component.Config(type=name))
         except ValueError as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            reason = reason.removeprefix("Value error, ")
             raise UsageError(
-                f"parser {name!r} cannot be used without options; write a configuration and use --config. ({error})"
+                f"parser {name!r} cannot be used without options: {reason}. Write a configuration, and use --config"
             ) from error
         assert isinstance(parser, Parser)
         parsers.extend(parser.members())
