@@ -17,7 +17,7 @@ TYPES += ["message", "error", "log", "", "söme other"]
 NAMES = ["gen_ai.tool.name", "gen_ai.agent.name", "model", "name", "gen_ai.tool.call.id", "span_id", "parent_span_id"]
 NAMES += ["tool_input", "tool_output", "input", "output", "messages", "usage", "input_tokens", "output_tokens", "level"]
 NAMES += ["gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "duration_ms", "faas.duration_ms", "error.type"]
-NAMES += ["error", "message", "role", "status", "is_error", "content", "id", "path"]
+NAMES += ["error", "message", "role", "status", "is_error", "content", "id", "path", "resumes"]
 PATHS = ["chain:a", "chain:a > chain:b", "chain:a > tool:a", "chain:a > llm:a", "chain:a > tool:a > chain:b"]
 NOW = 10_000_000_000
 

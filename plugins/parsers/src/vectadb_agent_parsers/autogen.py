@@ -103,9 +103,9 @@ def _model_call(members: dict[str, Any]) -> list[Event]:
     reply = chat_messages.reply(members.get("response"))
     ended = model_call("llm_end", reply.model, reply.text)
     ended.properties |= tokens(members.get("prompt_tokens"), members.get("completion_tokens"))
-    if asked:
-        ended.properties["gen_ai.input.messages"] = asked
-    made = [*chat_messages.results(asked if type(asked) is list else []), ended, *reply.actions]
+    if added := chat_messages.new(asked):
+        ended.properties["gen_ai.input.messages"] = added
+    made = [*chat_messages.results(asked), ended, *reply.actions]
     return made if reply.actions or not reply.text else [*made, finish(reply.text)]
 
 

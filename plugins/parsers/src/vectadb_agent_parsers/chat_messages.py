@@ -59,19 +59,27 @@ def action(asked: Any) -> Event | None:
     return Event(event_type="agent_action", properties=told)
 
 
-def results(messages: list[Any]) -> list[Event]:
-    """The results that a request tells for the first time: those behind the model's last reply."""
-    found: list[Event] = []
-    for message in reversed(messages):
+def new(messages: Any) -> list[dict[str, Any]]:
+    """The messages of a request that no request before it had: those behind the model's last reply."""
+    found: list[dict[str, Any]] = []
+    for message in reversed(messages if type(messages) is list else []):
         if type(message) is not dict:
             continue
+        if message.get("role") == "assistant" or message.get("type") == "function_call":
+            break
+        found.append(message)
+    return found[::-1]
+
+
+def results(messages: Any) -> list[Event]:
+    """The results that a request tells for the first time."""
+    found: list[Event] = []
+    for message in new(messages):
         id_ = message.get("tool_call_id") or message.get("call_id")
         told = message.get("type") == "function_call_output" or message.get("role") == "tool"
         if told and type(id_) is str:
             value = message.get("output") if "output" in message else content_text(message.get("content"))
-            found.insert(0, result(literal_or_text(value) if type(value) is str else value, None, id_))
-        elif message.get("role") == "assistant" or message.get("type") == "function_call":
-            break
+            found.append(result(literal_or_text(value) if type(value) is str else value, None, id_))
     return found
 
 

@@ -84,7 +84,10 @@ def events(text: str) -> list[Event] | None:
         return [_failed(found[1], found[2] or "")]
     if first in "C[" and (request := _request(text)) is not None:
         asked = request.properties.get("gen_ai.input.messages")
-        return [*chat_messages.results(asked if type(asked) is list else []), request]
+        if type(asked) is list:
+            # A request repeats all that was said: what it adds is the span's input.
+            request.properties["gen_ai.input.messages"] = chat_messages.new(asked)
+        return [*chat_messages.results(asked), request]
     if first == "L" and text.startswith("LLM resp:"):
         return _reply(text)
     if text.rstrip("\r\n") in _REPLIED:
