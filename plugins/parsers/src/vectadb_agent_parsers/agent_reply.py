@@ -68,6 +68,16 @@ def content_text(content: Any) -> str:
     return "".join(texts)
 
 
+def json_or_text(value: Any) -> Any:
+    """Return the value that a JSON text holds; a text that is none, and whatever is no text, as it is."""
+    if type(value) is not str:
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (ValueError, RecursionError):
+        return value
+
+
 def literal_or_text(text: str) -> Any:
     """Return the dict whose Python ``repr`` is ``text``, or ``text`` itself.
 

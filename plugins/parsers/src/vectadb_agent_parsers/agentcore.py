@@ -23,6 +23,7 @@ import msgspec
 from vectadb_agent import Event, Parser
 from vectadb_agent.errors import ParseError
 from vectadb_agent_parsers.agent_events import block_of, call, model_call, result, run, tokens
+from vectadb_agent_parsers.agent_reply import json_or_text
 from vectadb_agent_parsers.fields import microseconds
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _of_span(record: dict[str, Any], attributes: dict[str, Any]) -> list[Event]:
         id_ = _text(attributes.get("gen_ai.tool.call.id"))
         arguments = attributes.get("gen_ai.tool.call.arguments", given)
         value = attributes.get("gen_ai.tool.call.result", returned)
-        made = [call(tool, _parsed(arguments), id_), result(_value(value), tool, id_)]
+        made = [call(tool, json_or_text(arguments), id_), result(_value(value), tool, id_)]
     else:
         if kind == "llm":
             ended = model_call("llm_end", _text(attributes.get("gen_ai.request.model")))
@@ -104,7 +105,7 @@ def _of_span(record: dict[str, Any], attributes: dict[str, Any]) -> list[Event]:
             attributes.get("gen_ai.usage.output_tokens", attributes.get("gen_ai.usage.completion_tokens")),
         )
         if given is not None:
-            ended.properties["gen_ai.input.messages"] = _parsed(given)
+            ended.properties["gen_ai.input.messages"] = json_or_text(given)
         if returned is not None:
             ended.properties["gen_ai.output.messages"] = _value(returned)
     _when(made, record)
@@ -139,7 +140,7 @@ def _of_content(record: dict[str, Any]) -> list[Event]:
     told: dict[str, Any] = {}
     if asked and asked[-1]["role"] == "tool" and not any(each["role"] == "user" for each in asked):
         if asked[-1]["content"]:
-            told["gen_ai.tool.call.arguments"] = _parsed(asked[-1]["content"])
+            told["gen_ai.tool.call.arguments"] = json_or_text(asked[-1]["content"])
         if answered:
             told["gen_ai.tool.call.result"] = _value(answered[-1]["content"])
         if (id_ := asked[-1].get("id")) is not None:
@@ -200,7 +201,7 @@ def _inline(events: Any) -> dict[str, Any]:
 
 def _value(content: Any) -> Any:
     """A content's value: the text of content blocks, printed as JSON, or the one ``json`` in them; else itself."""
-    value = _parsed(content)
+    value = json_or_text(content)
     if type(value) is not list or not all(type(block) is dict for block in value):
         return content if type(content) is str else value
     if len(value) == 1 and "json" in value[0]:
@@ -209,16 +210,6 @@ def _value(content: Any) -> Any:
         return "".join(block["text"] for block in value)
     words = "".join(block["text"] for block in value if type(block.get("text")) is str)
     return words or value
-
-
-def _parsed(text: Any) -> Any:
-    """The JSON value that a text holds, or what was given."""
-    if type(text) is not str:
-        return text
-    try:
-        return _decode(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _first(attributes: dict[str, Any], keys: tuple[str, ...], default: Any) -> Any:

@@ -16,7 +16,7 @@ import msgspec
 from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent_parsers import chat_messages
 from vectadb_agent_parsers.agent_events import block_of, call, finish, model_call, result, run, said, tokens
-from vectadb_agent_parsers.agent_reply import literal_or_text
+from vectadb_agent_parsers.agent_reply import json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
 from vectadb_agent_parsers.literals import NotALiteral, read_objects
@@ -138,9 +138,7 @@ def _printed(text: str) -> list[Event] | None:
 
 def _message(kind: str, source: str, body: str) -> list[Event]:
     if kind == "ToolCallRequestEvent":
-        return [
-            call(each["name"], chat_messages.arguments(each.get("arguments")), each.get("id")) for each in _reprs(body)
-        ]
+        return [call(each["name"], json_or_text(each.get("arguments")), each.get("id")) for each in _reprs(body)]
     if kind == "ToolCallExecutionEvent":
         return [
             result(

@@ -12,9 +12,7 @@ import msgspec
 
 from vectadb_agent import Event
 from vectadb_agent_parsers.agent_events import result
-from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
-
-_decode = msgspec.json.Decoder().decode
+from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text
 
 
 class Reply(msgspec.Struct):
@@ -53,7 +51,7 @@ def action(asked: Any) -> Event | None:
     name, id_ = function.get("name"), asked.get("call_id") or asked.get("id")
     if type(name) is not str:
         return None
-    told = {"gen_ai.tool.name": name, "gen_ai.tool.call.arguments": arguments(function.get("arguments"))}
+    told = {"gen_ai.tool.name": name, "gen_ai.tool.call.arguments": json_or_text(function.get("arguments"))}
     if type(id_) is str:
         told["gen_ai.tool.call.id"] = id_
     return Event(event_type="agent_action", properties=told)
@@ -81,13 +79,3 @@ def results(messages: Any) -> list[Event]:
             value = message.get("output") if "output" in message else content_text(message.get("content"))
             found.append(result(literal_or_text(value) if type(value) is str else value, None, id_))
     return found
-
-
-def arguments(printed: Any) -> Any:
-    """The arguments that a model gave as a JSON text; the text itself where it is none."""
-    if type(printed) is not str:
-        return printed
-    try:
-        return _decode(printed)
-    except (ValueError, RecursionError):
-        return printed

@@ -14,7 +14,7 @@ import msgspec
 
 from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent_parsers.agent_events import block_of, call, finish, model_call, result, run, said
-from vectadb_agent_parsers.agent_reply import literal_or_text
+from vectadb_agent_parsers.agent_reply import json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
 from vectadb_agent_parsers.literals import NotALiteral, read_at
@@ -89,7 +89,7 @@ def _marked(text: str) -> list[Event] | None:
     body = body.removesuffix("\n")
     if mark.startswith(_MARKS[0]):
         found = _CALLING.match(body)
-        return None if found is None else [call(found[1], _json_or_text(found[2]))]
+        return None if found is None else [call(found[1], json_or_text(found[2]))]
     if mark.startswith(_MARKS[1]):
         return [result(literal_or_text(body))]
     return [model_call("llm_end", message=body), finish(body)] if body else [model_call("llm_end")]
@@ -173,10 +173,3 @@ def _text(text: str) -> tuple[str, bool]:
             return whole, False
         return str(value), False
     return (value, True) if type(value) is str else ("", False)
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return _decode(text)
-    except (ValueError, RecursionError):
-        return text

@@ -18,7 +18,7 @@ import msgspec
 from vectadb_agent import Event
 from vectadb_agent_parsers import chat_messages, openai_agents_spans
 from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
-from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
+from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
 from vectadb_agent_parsers.tracebacks import HEADING, is_cause, is_exception_line, raised
@@ -76,7 +76,7 @@ def events(text: str) -> list[Event] | None:
         turn = int(found["turn"] or found["streamed_turn"])
         return [run("agent_start", found["name"] or found["streamed"], turn=turn, resumes=turn > 1)]
     if first == "I" and (found := _CALLED.fullmatch(text)):
-        return [call(found[1], None if found[2] is None else _json_or_text(found[2]))]
+        return [call(found[1], None if found[2] is None else json_or_text(found[2]))]
     if first in "TM" and (found := _RETURNED.fullmatch(text)):
         value = None if found[2] else literal_or_text((found[3] or "").removesuffix("\n"))
         return [result(value, found[1])]
@@ -170,7 +170,7 @@ def _request(text: str) -> Event | None:
     if found is None and (text[0] == "C" or _BARE_REQUEST not in text):
         return None
     printed, _, _ = (rest if found is not None else text).partition("\nTools:")
-    messages = _json_or_text(printed.strip()) if printed.strip() else None
+    messages = json_or_text(printed.strip()) if printed.strip() else None
     request = model_call("llm_start", found[1] if found is not None else None)
     if messages:
         request.properties["gen_ai.input.messages"] = messages
@@ -178,7 +178,7 @@ def _request(text: str) -> Event | None:
 
 
 def _reply(text: str) -> list[Event]:
-    reply = _json_or_text(text.partition("\n")[2].strip())
+    reply = json_or_text(text.partition("\n")[2].strip())
     items = reply if type(reply) is list else [reply]
     messages = [item for item in items if type(item) is dict]
     asked = [call for item in messages for call in ([item] if item.get("type") == "function_call" else _calls(item))]
@@ -204,13 +204,6 @@ def _failed(tool: str, told: str) -> Event:
         _, end = _prefix(told)
     except (ValueError, RecursionError):
         return broke
-    broke.properties["gen_ai.tool.call.arguments"] = _json_or_text(told[:end])
+    broke.properties["gen_ai.tool.call.arguments"] = json_or_text(told[:end])
     broke.properties["error.message"] = told[end:].partition(HEADING)[0].strip()
     return broke
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return _decode(text)
-    except (ValueError, RecursionError):
-        return text

@@ -12,7 +12,7 @@ import msgspec
 
 from vectadb_agent import Event
 from vectadb_agent_parsers.agent_events import call, model_call, result, run, said, tokens
-from vectadb_agent_parsers.agent_reply import content_text, literal_or_text
+from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text
 from vectadb_agent_parsers.fields import microseconds
 
 _decode = msgspec.json.Decoder().decode
@@ -63,7 +63,7 @@ def _events(exported: dict[str, Any], told: dict[str, Any]) -> list[Event]:
     if kind == "function":
         returned = told.get("output")
         value = literal_or_text(returned) if type(returned) is str else returned
-        return [call(name or "", _arguments(told.get("input"))), result(value, name)]
+        return [call(name or "", json_or_text(told.get("input"))), result(value, name)]
     if kind in ("generation", "response"):
         usage = told.get("usage")
         used = usage if type(usage) is dict else {}
@@ -86,15 +86,6 @@ def _events(exported: dict[str, Any], told: dict[str, Any]) -> list[Event]:
     if kind == "handoff":
         name = f"handoff to {told.get('to_agent')}"
     return [run("chain_end", name or _text(kind), span_data=told)]
-
-
-def _arguments(given: Any) -> Any:
-    if type(given) is not str:
-        return given
-    try:
-        return _decode(given)
-    except (ValueError, RecursionError):
-        return given
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
