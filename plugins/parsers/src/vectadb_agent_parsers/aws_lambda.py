@@ -52,7 +52,11 @@ _TEXTS = {
     "Runtime Version ARN": "faas.runtime_version_arn",
 }
 _BOUNDARIES = ("START RequestId: ", "END RequestId: ")
-_BOUNDARY = frozenset("SE")
+_JSON_BOUNDARIES = ("platform.start", "platform.report")
+_BOUNDARY = frozenset("SE{")
+_TRACE_ROOT = re.compile(r"Root=([^;]{1,100})")
+#: What ``durationMs`` lasts, where it is not the invocation.
+_DURATIONS = {"platform.initReport": "faas.init_duration_ms", "platform.restoreReport": "faas.restore_duration_ms"}
 _decode = msgspec.json.Decoder().decode
 
 
@@ -88,9 +92,18 @@ class LambdaParser(Parser):
 
     def pieces(self, text: str, state: Any) -> Sequence[Piece]:
         """Let an invocation's start and end close the block that is open: what comes next is another's."""
-        if text[:1] in _BOUNDARY and text.startswith(_BOUNDARIES) and text.find("\n", 0, -1) < 0:
+        if text[:1] not in _BOUNDARY or text.find("\n", 0, -1) >= 0:
+            return ()
+        if text.startswith(_BOUNDARIES) or (text[0] == "{" and _is_json_boundary(text)):
             return (Piece(text, "start", closes=True),)
         return ()
+
+
+def _is_json_boundary(text: str) -> bool:
+    if not any(mark in text for mark in _JSON_BOUNDARIES):
+        return False
+    event = _json(text)
+    return event is not None and event.event_type in ("invocation_start", "invocation_end")
 
 
 def _platform(text: str) -> Event | None:
@@ -238,9 +251,14 @@ def _platform_json(kind: str, record: dict[str, Any], time: object) -> Event:
     if type(metrics) is dict:
         for _, member, name in _NUMBERS:
             if type(metrics.get(member)) in (int, float):
-                event.properties[name] = metrics[member]
-    if type(record.get("version")) is str:
-        event.properties["faas.version"] = record["version"]
+                told = _DURATIONS.get(kind, name) if member == "durationMs" else name
+                event.properties[told] = metrics[member]
+    for member, name in (("version", "faas.version"), ("runtimeVersion", "faas.runtime_version")):
+        if type(record.get(member)) is str:
+            event.properties[name] = record[member]
+    tracing = record.get("tracing")
+    if type(tracing) is dict and type(tracing.get("value")) is str and (root := _TRACE_ROOT.search(tracing["value"])):
+        event.properties["xray_trace_id"] = root[1]
     status = record.get("status")
     if type(status) is str:
         event.properties["faas.status"] = status

@@ -11,6 +11,27 @@ _FRAMES = re.compile(
     r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL):[A-Za-z_][\w.]{0,200}:"
 )
 _FIRST = frozenset("[0123456789DIWEC")
+_ID = r"[0-9A-Za-z][0-9A-Za-z\-]{7,63}"
+#: What Lambda and its Node runtime write of an invocation that fails, or of a message: always a record of its own.
+_LAMBDAS = re.compile(
+    rf"\d{{4}}-\d\d-\d\dT[\d:.]{{8,20}}Z(?: {_ID} Task timed out after \d|\t(?:{_ID}|undefined)\t[A-Z]{{4,5}}\t)"
+    rf"|RequestId: {_ID} (?:Error: |Process exited before )"
+)
+_PLATFORM_JSON = re.compile(r'\{.{0,200}"type": ?"platform\.[A-Za-z]{3,30}"')
+
+
+def is_lambdas(text: str) -> bool:
+    """Whether a record as a whole is Lambda's own word on an invocation: all its lines belong to it.
+
+    That is a timeout, a runtime's exit, a Node frame, an event of the platform in JSON (time, type and record), or an
+    error that left a Python handler, with its traceback joined by carriage returns or newlines.
+    """
+    first = text[:1]
+    if first == "{":
+        return _PLATFORM_JSON.match(text) is not None and '"record"' in text and text.rstrip().endswith("}")
+    if first == "[":
+        return text.startswith("[ERROR] ") and ("\rTraceback (most" in text or "\nTraceback (most" in text)
+    return (first == "R" or first.isdigit()) and _LAMBDAS.match(text) is not None
 
 
 def is_foreign(line: str) -> bool:
@@ -20,6 +41,8 @@ def is_foreign(line: str) -> bool:
     a time and a level. A tool that returns log lines loses those lines to the log they look like.
     """
     first = line[:1]
+    if is_lambdas(line):
+        return True
     if first == "{":
         return (
             line.rstrip().endswith("}")

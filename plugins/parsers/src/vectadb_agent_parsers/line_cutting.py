@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vectadb_agent import Piece
+from vectadb_agent_parsers.foreign import is_lambdas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ def cut_lines(text: str, state: Any, step: Callable[[str, Any], Step | None]) ->
     if text.find("\n", 0, -1) < 0:
         one = step(text, state)
         return [] if one is None else [Piece(text, one.kind, one.closes, one.state)]
+    if is_lambdas(text):
+        return []  # its further lines are not what goes on behind a foreign line
     begins: list[tuple[int, Step | None]] = []
     at = 0
     while at < len(text):
