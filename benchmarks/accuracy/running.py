@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import re
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
 
-from benchmarks.accuracy.recordings import OWN_FRAME
-from tests.recordings.lambda_framing import frame, interleave
+from benchmarks.accuracy.framing import LINE, framed
+from tests.recordings.lambda_framing import interleave
 from vectadb_agent import LogRecord, LogStream
 from vectadb_agent.join import Joiner
 from vectadb_agent.parsing import Parsing
 from vectadb_agent.sample import parsers_by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.accuracy.recordings import Recording
@@ -28,20 +26,27 @@ if TYPE_CHECKING:
 
 STREAMS = 8
 _BATCH = 250
-_STEP = 500
 _NAMES = {"awslambdaric": "lambda", "lambda_platform": "lambda"}
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ALSO = ("lambda", "python_logging", "json")
 """Parsers that whoever names his framework's would name as well."""
+
+Event = dict[str, Any]
 
 
 @dataclass
 class Outcome:
-    """What came of one recording: the events of each of its lines; spans and traces as the server tells them."""
+    """What came of one recording.
+
+    ``lines``: the events of each line of its text; ``events``: all of its stream, the platform's lines' too; ``alone``:
+    whether they are the same where no other stream is read beside it. The rest is what the server tells: its events by
+    trace, traces, spans; ``shared``: whether one of these traces holds another recording's events.
+    """
 
     recording: Recording
-    lines: list[list[dict[str, Any]]]
-    traces: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lines: list[list[Event]]
+    events: list[Event] = field(default_factory=list)
+    alone: bool = True
+    traces: dict[str, list[Event]] = field(default_factory=dict)
     summaries: list[dict[str, Any]] = field(default_factory=list)
     spans: list[dict[str, Any]] = field(default_factory=list)
     shared: bool = False
@@ -55,52 +60,66 @@ def parsers_for(framework: str, mode: str) -> list[str]:
     return [*dict.fromkeys(("lambda", own, *_ALSO))]
 
 
-def parse(recordings: Sequence[Recording], mode: str) -> tuple[list[Outcome], list[dict[str, Any]]]:
-    """Run recordings through joiner and parsers, eight streams at a time, one record a line; return the events too."""
+def parse(recordings: Sequence[Recording], mode: str) -> tuple[list[Outcome], list[Event]]:
+    """Run recordings through joiner and parsers, at most eight streams at a time, one record a line.
+
+    Returns what came of each, and all events in the order in which they were made.
+    """
     outcomes: list[Outcome] = []
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     by_parsers: dict[tuple[str, ...], list[Recording]] = {}
     for recording in recordings:
         by_parsers.setdefault(tuple(parsers_for(recording.framework, mode)), []).append(recording)
     start = int(time.time() - 1_800) * 1_000_000
     for names, together in by_parsers.items():
-        parsers = parsers_by_name(names)
         for at in range(0, len(together), STREAMS):
-            chosen = together[at : at + STREAMS]
-            framed = {recording.key: _framed(recording, start) for recording in chosen}
-            of = {recording.key: Outcome(recording, [[] for _ in framed[recording.key]]) for recording in chosen}
-            joiner: Joiner[tuple[str, int]] = Joiner(parsers)
-            parsing = Parsing(parsers)
-            counts = dict.fromkeys(framed, 0)
-            done: list[Joined[tuple[str, int]]] = []
-            for key, when, message in interleave(framed, seed=at):
-                stream = LogStream("aws", "123456789012", "eu-west-1", f"/accuracy/{mode}", key)
-                record = LogRecord(stream, f"{counts[key]:09d}", when, message, when)
-                done += joiner.add(record, (key, counts[key]), when)
-                counts[key] += 1
-            done += joiner.flush()
-            for joined in done:
-                made = [msgspec.json.decode(msgspec.json.encode(event.wire())) for event in parsing.events(joined)]
-                events += made
-                for key, number in joined.tags:
-                    of[key].lines[number] += made
-            for outcome in of.values():
-                if outcome.recording.framework not in OWN_FRAME:
-                    outcome.lines = outcome.lines[1:-2]
-            outcomes += of.values()
+            chosen = {recording.key: recording for recording in together[at : at + STREAMS]}
+            records = {key: framed(recording, start) for key, recording in chosen.items()}
+            streams = {key: [(when, message) for when, message, _ in told] for key, told in records.items()}
+            made = _through(names, streams, mode, seed=at)
+            events += [event for _, _, some in made for event in some]
+            for key, recording in chosen.items():
+                outcome = Outcome(recording, [[] for _ in LINE.findall(recording.text)])
+                own = [(tags, some) for stream, tags, some in made if stream == key]
+                outcome.events = [event for _, some in own for event in some]
+                outcome.alone = own == [
+                    (tags, some) for _, tags, some in _through(names, {key: streams[key]}, mode, seed=at)
+                ]
+                for tags, some in own:
+                    for number in tags:
+                        line = records[key][number][2]
+                        if line is not None:
+                            outcome.lines[line] += some
+                outcomes.append(outcome)
     return outcomes, events
 
 
-def _framed(recording: Recording, start: int) -> list[tuple[int, str]]:
-    request = str(uuid.uuid5(uuid.NAMESPACE_URL, recording.key))
-    if recording.framework not in OWN_FRAME:
-        return frame(recording.text, request_id=request, start_us=start, step_us=_STEP)
-    # Recordings of one generator tell the same request ids: they were not made to be read together.
-    text = _UUID.sub(lambda found: str(uuid.uuid5(uuid.NAMESPACE_URL, request + found[0])), recording.text)
-    return frame(text, request_id=request, start_us=start, step_us=_STEP)[1:-2]
+def _through(
+    names: Sequence[str], streams: Mapping[str, Sequence[tuple[int, str]]], mode: str, seed: int
+) -> list[tuple[str, list[int], list[Event]]]:
+    """Of each block in the order of their completion: its stream, its records' numbers, its events as sent."""
+    parsers = parsers_by_name(names)
+    joiner: Joiner[tuple[str, int]] = Joiner(parsers)
+    parsing = Parsing(parsers)
+    counts = dict.fromkeys(streams, 0)
+    done: list[Joined[tuple[str, int]]] = []
+    for key, when, message in interleave(streams, seed=seed):
+        stream = LogStream("aws", "123456789012", "eu-west-1", f"/accuracy/{mode}", key)
+        record = LogRecord(stream, f"{counts[key]:09d}", when, message, when)
+        done += joiner.add(record, (key, counts[key]), when)
+        counts[key] += 1
+    done += joiner.flush()
+    return [
+        (
+            joined.tags[0][0],
+            [number for _, number in joined.tags],
+            [msgspec.json.decode(msgspec.json.encode(event.wire())) for event in parsing.events(joined)],
+        )
+        for joined in done
+    ]
 
 
-def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[dict[str, Any]], mode: str) -> None:
+def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: str) -> None:
     """Send the events to a running server, wait until they are indexed, and fill in traces and spans.
 
     Raises:
@@ -114,7 +133,7 @@ def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[dict[str, Any]
                 raise RuntimeError(f"the server refused: {reply['errors'][:3]}")
         while client.get("/health/ready").json()["engines"]["indexer"]["pending"]:
             time.sleep(0.1)
-        held: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        held: dict[str, dict[str, list[Event]]] = {}
         owners: dict[str, set[str]] = {}
         for event in _all_events(client, f"/accuracy/{mode}"):
             stream = event["source"]["log_stream"]
@@ -127,19 +146,12 @@ def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[dict[str, Any]
                 told = client.get(f"/api/v1/traces/{trace}").raise_for_status().json()
                 outcome.summaries.append(told["trace"])
                 outcome.spans += told["spans"]
-            outcome.spans.sort(key=lambda span: _place(span["event_ids"][0], outcome))
+            places = {event["event_id"]: place for place, event in enumerate(outcome.events)}
+            outcome.spans.sort(key=lambda span: places.get(span["event_ids"][0], len(places)))
 
 
-def _place(event_id: str, outcome: Outcome) -> tuple[int, int]:
-    for number, made in enumerate(outcome.lines):
-        for within, event in enumerate(made):
-            if event["event_id"] == event_id:
-                return number, within
-    return len(outcome.lines), 0
-
-
-def _all_events(client: httpx.Client, group: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _all_events(client: httpx.Client, group: str) -> list[Event]:
+    found: list[Event] = []
     cursor: str | None = ""
     while cursor is not None:
         asked = {"log_group": group, "limit": "1000"} | ({"cursor": cursor} if cursor else {})
@@ -149,9 +161,17 @@ def _all_events(client: httpx.Client, group: str) -> list[dict[str, Any]]:
     return found
 
 
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-
-
 def noise(path: Path) -> list[str]:
-    """The lines of a file of ordinary logs."""
-    return _LINE.findall(gzip.decompress(path.read_bytes()).decode("utf-8"))
+    """The lines of a file of ordinary logs, gzipped or not."""
+    stored = path.read_bytes()
+    return LINE.findall((gzip.decompress(stored) if path.suffix == ".gz" else stored).decode("utf-8"))
+
+
+def taken_for_frameworks(lines: Sequence[str]) -> list[str]:
+    """The lines of which ``auto`` makes events of an agent framework."""
+    taken: list[str] = []
+    records = [(number * 1_000, line) for number, line in enumerate(lines)]
+    for _, numbers, events in _through(["auto"], {"s": records}, "noise", seed=0):
+        if any("framework" in event.get("properties", {}) for event in events):
+            taken += [lines[number] for number in numbers]
+    return taken
