@@ -112,14 +112,21 @@ class Reindexer:
             await self._asked.wait()
             self._asked.clear()
             try:
-                while left := await self._left():
+                while await self._left():
                     await self._index.renew()
-                    await self._note_generation()
+                    await self.begin_if_lost()  # An index that was erased lacks also the days that nobody asked for.
+                    left = await self._left()
                     await self._day(max(left), left[max(left)])
                 self._now = Progress([])
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
                 self._now.error = str(error)
                 _log.warning("making the index anew waits: %s", error)
+                await asyncio.sleep(_RETRY)
+                self._asked.set()
+            except Exception as error:  # noqa: BLE001 - logged, shown, tried again
+                # A mistake in here must not end it for good, without a word: which days are left stands in the record.
+                self._now.error = repr(error)
+                _log.exception("making the index anew failed; it is tried again")
                 await asyncio.sleep(_RETRY)
                 self._asked.set()
 

@@ -36,10 +36,15 @@ def test_reindex_brings_back_an_index_that_is_gone_or_unreadable(serve: Callable
         server.until(lambda: found(server, "nightingale") == 60)
         server.popen.terminate()
         server.popen.wait(60)
-    for harm in (lambda: shutil.rmtree(tmp_path / "search"), lambda: (tmp_path / "search/meta.json").write_text("?")):
+    harms: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: shutil.rmtree(tmp_path / "search"), []),
+        (lambda: (tmp_path / "search/meta.json").write_text("?"), []),
+        (lambda: (tmp_path / "search/meta.json").write_text("?"), ["--since", "2026-01-03T00:00:00Z"]),
+    ]
+    for harm, days in harms:
         harm()
         with serve(tmp_path) as server:
-            command = [sys.executable, "-m", "vectadb_server", "reindex", "--url", server.url]
+            command = [sys.executable, "-m", "vectadb_server", "reindex", "--url", server.url, *days]
             ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             assert (ended.returncode, ended.stderr) == (0, "")
             assert ended.stdout.endswith("The index is made anew.\n")

@@ -16,7 +16,7 @@ import pytest
 from vectadb_server.embedding import WordLlama
 from vectadb_server.stores import edge, edge_process
 from vectadb_server.stores.base import Document, SearchFilter, SearchUnavailable
-from vectadb_server.stores.edge import EdgeSearch, IndexRefused, erase
+from vectadb_server.stores.edge import EdgeSearch, IndexRefused
 from vectadb_server.stores.edge_index import Index
 from vectadb_server.stores.edge_shards import IndexUnusable
 
@@ -226,15 +226,26 @@ async def test_another_embedder_is_refused_until_reindexed(tmp_path: Path, make:
             await second.upsert([make("load")])
         assert second.health()["alive"] is False
         assert "other-model" in (second.health()["error"] or "")
+        await second.renew()
+        assert await second.count() == 0
+        assert second.generation not in {0, generation}
+        await second.upsert([make("load")])
+        await second.renew()  # of an index that serves it takes nothing
+        assert await second.count() == 1
     finally:
         await second.close()
-    erase(tmp_path)
-    third = EdgeSearch(tmp_path)
+
+
+async def test_the_index_of_another_server_is_not_erased(tmp_path: Path, make: Callable[..., Document]) -> None:
+    first, second = EdgeSearch(tmp_path), EdgeSearch(tmp_path)
     try:
-        assert await third.count() == 0
-        assert third.generation not in {0, generation}
+        await first.upsert([make("load")])
+        with pytest.raises(IndexRefused, match="another process has this search index open"):
+            await second.renew()
+        assert await first.count() == 1
     finally:
-        await third.close()
+        await first.close()
+        await second.close()
 
 
 def test_an_unreadable_meta_file_is_named(tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ import asyncio
 import itertools
 import logging
 import re
-import shutil
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
@@ -71,14 +70,6 @@ class Health(TypedDict):
     error: str | None
 
 
-def erase(data_dir: Path) -> None:
-    """Delete the search index, so that the next start makes an empty one. No server may have it open."""
-    folder = data_dir / _FOLDER
-    if folder.exists():
-        folder.joinpath("meta.json").unlink(missing_ok=True)  # first: what is left without it counts as nothing
-        shutil.rmtree(folder)
-
-
 class EdgeSearch:
     """Qdrant Edge in a child process, started by the first call or :meth:`start`, and again whenever it dies.
 
@@ -87,13 +78,14 @@ class EdgeSearch:
 
     def __init__(self, data_dir: Path, *, min_free: int = 0) -> None:
         """Take the index in ``data_dir``; nothing is written that leaves less than ``min_free`` bytes on its disk."""
-        self._data_dir = data_dir
         self._folder = data_dir / _FOLDER
         self._min_free = min_free
         self._numbers = itertools.count(1)
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._hello: Hello | None = None
         self._refusal: str | None = None
+        self._erase = False  # the next process is to erase an index that it cannot use
+        self._wanted = asyncio.Event()  # it is to be started now, however long the pause
         self._decided = asyncio.Event()  # the process is up, or has refused
         self._writer: asyncio.StreamWriter | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -199,20 +191,20 @@ class EdgeSearch:
         return {event_id: int(mark, 16) for event_id, mark in found.items()}
 
     async def renew(self) -> None:
-        """Where the process refuses the index on disk, erase it and start with an empty one; else do nothing.
+        """Where the process refuses the index on disk, have it start with an empty one; else do nothing.
+
+        The process itself erases, under its lock: nobody else can know that none has the directory open.
 
         Raises:
-            SearchUnavailable: the process does not come up.
+            SearchUnavailable: the process does not come up, or refuses for another reason than the index.
         """
         try:
             await self.start()
-        except IndexRefused as error:
-            _log.warning("the search index is erased, to be made anew: %s", error)
-            if self._process is not None:
-                await _ended(self._process)
-            await asyncio.to_thread(erase, self._data_dir)
+        except IndexRefused:
             self._refusal = None
             self._decided.clear()
+            self._erase = True
+            self._wanted.set()
             await self.start()
 
     def health(self) -> Health:
@@ -295,7 +287,10 @@ class EdgeSearch:
         """Run the process, and again when it ends, until :meth:`close`."""
         pause = 0.0
         while not self._closing:
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            self._wanted.clear()
             self._starts += 1
             came_up = await self._run()
             pause = _FIRST_PAUSE if came_up else min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
@@ -306,7 +301,7 @@ class EdgeSearch:
         with theirs:  # closed here once the process has it: else its death would not end the stream
             reader, writer = await asyncio.open_connection(sock=ours)
             try:
-                self._process = process = _spawn(theirs, self._folder, self._min_free)
+                self._process = process = _spawn(theirs, self._folder, self._min_free, erase=self._erase)
             except OSError as error:
                 _log.error("the search process cannot be started: %s", error)
                 writer.close()
@@ -345,7 +340,7 @@ class EdgeSearch:
             return False
         self._documents, self._shards = answer.documents, answer.shards
         if isinstance(answer, Hello):
-            self._hello, self._refusal, self._writer = answer, None, writer
+            self._hello, self._refusal, self._erase, self._writer = answer, None, False, writer
             self._decided.set()
         else:
             future = self._pending.get(answer.call)
@@ -376,9 +371,9 @@ class _Room:
                 self._changed.notify_all()
 
 
-def _spawn(sock: socket.socket, folder: Path, least: int) -> subprocess.Popen[bytes]:
+def _spawn(sock: socket.socket, folder: Path, least: int, *, erase: bool) -> subprocess.Popen[bytes]:
     module = "vectadb_server.stores.edge_process"
-    command = [sys.executable, "-m", module, str(sock.fileno()), str(folder), str(least)]
+    command = [sys.executable, "-m", module, str(sock.fileno()), str(folder), str(least), *(["erase"] if erase else [])]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, pass_fds=[sock.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )

@@ -1,9 +1,9 @@
 """The search process: it alone holds the engine and the embedder, so that their long calls stop nobody else.
 
 Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET FOLDER LEAST``,
-with the bytes to leave free on the disk; it ends when the other end of the socket closes. One thread: all waiting
-searches first, then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout;
-stderr gets one JSON object a line.
+with the bytes to leave free on the disk, and ``erase`` behind them where an index that cannot be used is to give way to
+an empty one; it ends when the other end of the socket closes. One thread: all waiting searches first, then one slice of
+what takes longer. Writes are done in the order they came. Nothing goes to stdout; stderr gets one JSON object a line.
 """
 
 from __future__ import annotations
@@ -224,17 +224,30 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def main(descriptor: int, folder: Path, least: int) -> int:
+def _index(folder: Path, least: int, *, erase: bool) -> Index:
+    """Open the index; where it cannot be used and ``erase`` says so, an empty one in its place."""
+    embedder, space = WordLlama(), Space(folder, least)
+    try:
+        return Index(folder, embedder, space)
+    except IndexUnusable as error:
+        if not erase:
+            raise
+        log("warning", "the search index is erased, to be made anew", reason=str(error))
+        folder.joinpath("meta.json").unlink()  # What is left without it counts as nothing.
+        return Index(folder, embedder, space)
+
+
+def main(descriptor: int, folder: Path, least: int, *, erase: bool = False) -> int:
     """Serve the index in ``folder`` over the socket ``descriptor``, leaving ``least`` bytes free on the disk.
 
-    Returns the exit code.
+    ``erase``: an index that cannot be used is made empty. Returns the exit code.
     """
     sys.excepthook = _log_crash
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
     with socket.socket(fileno=descriptor) as sock:
         try:
             with _locked(folder):
-                index = Index(folder, WordLlama(), Space(folder, least))
+                index = _index(folder, least, erase=erase)
                 try:
                     _send(sock, Hello(index.generation, index.documents, len(index.shards)))
                     serve(sock, index)
@@ -249,4 +262,4 @@ def main(descriptor: int, folder: Path, least: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), erase="erase" in sys.argv[4:]))
