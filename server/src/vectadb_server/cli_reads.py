@@ -1,0 +1,93 @@
+"""``traces``, ``trace``, ``search``, ``stats``: commands that ask a running server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from vectadb_server.cli_client import add_server, add_times, as_json, ask
+
+if TYPE_CHECKING:
+    import argparse
+
+    from vectadb_server.cli_client import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the commands to the parser."""
+    traces = commands.add_parser("traces", help="list traces, newest first")
+    traces.add_argument("--limit", type=int, default=20, help="most traces (default: 20)")
+    traces.add_argument("--status", choices=("ok", "error", "running", "interrupted"))
+    traces.add_argument("--agent", help="of this agent")
+    traces.add_argument("--session", help="of this session")
+    add_times(traces)
+    add_server(traces)
+    traces.set_defaults(run=_traces)
+
+    trace = commands.add_parser("trace", help="show one trace as a tree")
+    trace.add_argument("id", help="the trace's id, or the one that its events were sent with")
+    add_server(trace)
+    trace.set_defaults(run=_trace)
+
+    search = commands.add_parser("search", help="find events by meaning and words")
+    search.add_argument("query", nargs="+", help="what to look for")
+    search.add_argument("--mode", choices=("hybrid", "semantic", "text"), default="hybrid")
+    search.add_argument("--limit", type=int, default=10, help="most events (default: 10)")
+    search.add_argument("--type", help="of this event type, e.g. tool_call")
+    search.add_argument("--agent", help="of this agent")
+    search.add_argument("--session", help="of this session")
+    search.add_argument("--trace", help="of this trace")
+    add_times(search)
+    add_server(search)
+    search.set_defaults(run=_search)
+
+    stats = commands.add_parser("stats", help="counts, errors, tokens and latency (the last day by default)")
+    stats.add_argument("--bucket", help="length of a stretch of time: 60s, 15m, 1h, 1d")
+    add_times(stats)
+    add_server(stats)
+    stats.set_defaults(run=_stats)
+
+
+def _traces(options: argparse.Namespace) -> int:
+    asked = {name: getattr(options, name) for name in ("limit", "status", "agent", "session", "since", "until")}
+    reply = ask(options, "GET", "/api/v1/traces", query=asked)
+    if not as_json(options, reply):
+        from vectadb_server import render
+
+        render.traces(reply)
+    return 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from vectadb_server.attribution import given_trace
+
+    # A slash would end the path's segment, escaped or not.
+    trace_id = given_trace(options.id) if "/" in options.id else options.id
+    reply = ask(options, "GET", f"/api/v1/traces/{quote(trace_id, safe='')}")
+    if not as_json(options, reply):
+        from vectadb_server import render
+
+        render.trace(reply)
+    return 0
+
+
+def _search(options: argparse.Namespace) -> int:
+    names = ("type", "agent", "session", "trace", "since", "until")
+    filters = {name: value for name in names if (value := getattr(options, name)) is not None}
+    body = {"query": " ".join(options.query), "mode": options.mode, "limit": options.limit, "filters": filters}
+    reply = ask(options, "POST", "/api/v1/search", body=body)
+    if not as_json(options, reply):
+        from vectadb_server import render
+
+        render.results(reply)
+    return 0
+
+
+def _stats(options: argparse.Namespace) -> int:
+    asked = {name: getattr(options, name) for name in ("bucket", "since", "until")}
+    reply = ask(options, "GET", "/api/v1/stats", query=asked)
+    if not as_json(options, reply):
+        from vectadb_server import render
+
+        render.stats(reply)
+    return 0
