@@ -28,6 +28,7 @@ def document(stored: StoredEvent) -> Document:
         agent_id=event.agent_id,
         session_id=event.session_id,
         trace=event.trace,
+        system=source.system if source is not None else None,
         log_group=source.log_group if source is not None else None,
         log_stream=source.log_stream if source is not None else None,
     )

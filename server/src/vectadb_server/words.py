@@ -15,7 +15,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from typing import TYPE_CHECKING
 from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Most characters of a text that are looked at: its head and its tail (a traceback names the error last).
 HEAD, TAIL = 24_000, 8_000
@@ -29,10 +33,11 @@ _REMEMBERED = 50_000  # chunks whose terms are kept: about 15 MB
 _K1, _B, _AVERAGE = 1.2, 0.75, 60.0
 
 # Combining accents and vowel signs belong to their words, though `\w` leaves them out.
-_MARKS = (
+_JOINED = (
     "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-    "\u0e31-\u0e4e\u0eb1-\u0ece\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
+    "\u102b-\u103e\u17b4-\u17d3\u3099\u309a"
 )
+_MARKS = _JOINED + "\u0e31-\u0e4e\u0eb1-\u0ece"  # Thai and Lao have vowels among them that stand before their letter
 _NO_SPACES = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30fa\u30fc-\u30ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
@@ -44,6 +49,9 @@ _SEPARATORS = re.compile(r"[-._]+")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^A-Za-z0-9]+")
 _RUNS = re.compile(rf"[{_NO_SPACES}]+|[^{_NO_SPACES}]+")
 _UNSPACED = re.compile(rf"[{_NO_SPACES}]")
+_PARTS = re.compile(r"[^-._]+")
+# A letter and what is written onto it: marks, the other jamo of a Korean syllable, the voicing of narrow kana.
+_LETTER = re.compile(rf"(?s).[{_JOINED}\uff9e\uff9f\u1160-\u11ff]*")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _LETTERS = str.maketrans(
     {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "ı": "i"}
@@ -61,6 +69,17 @@ def clip(text: str, head: int, tail: int) -> str:
 def terms(text: str) -> list[str]:
     """Return the words of ``text`` in order, with repetitions. Punctuation and symbols alone give none."""
     return [term for chunk in _chunks(text) for term in _split(chunk)]
+
+
+def located(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the words that :func:`terms` gives, each with where it stands: ``text[start:end]``, accents and all.
+
+    >>> list(located("Café!"))
+    [('cafe', 0, 4)]
+    """
+    for found in (_ASCII_CHUNK if text.isascii() else _CHUNK).finditer(text):
+        for term, start, end in _placed(found[0]):
+            yield term, found.start() + start, found.start() + end
 
 
 def sparse(text: str) -> tuple[list[int], list[float]]:
@@ -108,9 +127,7 @@ def _split(chunk: str) -> list[str]:
     """The terms of one chunk: the whole, and its parts where it has several."""
     if chunk.isascii():
         return _names(chunk)
-    folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", chunk))
-    # Composed again: NFKD has also taken Hangul syllables and voiced kana apart, which are letters of their own.
-    folded = unicodedata.normalize("NFKC", folded).translate(_LETTERS)
+    folded = _fold(chunk)
     if not _UNSPACED.search(folded):
         return [term for name in _CHUNK.findall(folded) for term in _names(name)]
     return [
@@ -118,6 +135,57 @@ def _split(chunk: str) -> list[str]:
         for run in _RUNS.findall(folded)
         for term in (_pairs(run) if _UNSPACED.match(run) else [t for name in _CHUNK.findall(run) for t in _names(name)])
     ]
+
+
+def _fold(text: str) -> str:
+    folded = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+    # Composed again: NFKD has also taken Hangul syllables and voiced kana apart, which are letters of their own.
+    return unicodedata.normalize("NFKC", folded).translate(_LETTERS)
+
+
+def _placed(chunk: str) -> list[tuple[str, int, int]]:
+    """What :func:`_split` gives, with the place of each term in the chunk."""
+    if chunk.isascii():
+        return _placed_names(chunk, 0, len(chunk))
+    # Folding changes lengths: each letter is folded by itself, with the marks that follow it, to know where it went.
+    groups = [found.span() for found in _LETTER.finditer(chunk)]
+    pieces = [_fold(chunk[start:end]) for start, end in groups]
+    folded = _fold(chunk)
+    starts = [start for (start, _), piece in zip(groups, pieces, strict=True) for _ in piece]
+    ends = [end for (_, end), piece in zip(groups, pieces, strict=True) for _ in piece]
+    if "".join(pieces) != folded:
+        starts, ends = [0] * len(folded), [len(chunk)] * len(folded)
+    placed: list[tuple[str, int, int]] = []
+    if not _UNSPACED.search(folded):
+        for name in _CHUNK.finditer(folded):
+            placed += _placed_names(folded, *name.span())
+    else:
+        for run in _RUNS.finditer(folded):
+            if _UNSPACED.match(run[0]):
+                placed += _placed_pairs(run[0], run.start())
+            else:
+                for name in _CHUNK.finditer(folded, *run.span()):
+                    placed += _placed_names(folded, *name.span())
+    return [(term, starts[start], ends[end - 1]) for term, start, end in placed]
+
+
+def _placed_names(text: str, start: int, end: int) -> list[tuple[str, int, int]]:
+    name = text[start:end]
+    spans = [found.span() for found in _PARTS.finditer(name)]
+    if len(name) <= _LONGEST_CAMEL:
+        spans = [found.span() for part in spans for found in _CAMEL.finditer(name, *part)]
+    spans = [(0, len(name)), *spans]
+    found = zip(_names(name), spans, strict=False)  # A name of one part has that part for a whole.
+    return [(term, start + low, start + high) for term, (low, high) in found]
+
+
+def _placed_pairs(run: str, start: int) -> list[tuple[str, int, int]]:
+    placed: list[tuple[str, int, int]] = []
+    at = start
+    for term in _pairs(run):
+        at += len(term) == 1 and bool(placed)
+        placed.append((term, at, at + len(term)))
+    return placed
 
 
 def _names(name: str) -> list[str]:

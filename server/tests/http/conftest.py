@@ -215,10 +215,12 @@ def _holds(event: Event, where: EventFilter | SearchFilter) -> bool:
         "trace": event.trace,
         "log_group": source.log_group if source else None,
         "log_stream": source.log_stream if source else None,
-        **{name: getattr(event, name) for name in ("session_id", "agent_id", "event_type")},
+        **{name: getattr(event, name) for name in ("session_id", "agent_id")},
     }
+    types = getattr(where, "event_types", ()) or [getattr(where, "event_type", None) or event.event_type]
     return (
         all(getattr(where, name) in (None, value) for name, value in given.items())
+        and event.event_type in types
         and (where.since is None or event.timestamp >= where.since)
         and (where.until is None or event.timestamp < where.until)
     )

@@ -8,7 +8,7 @@ import pytest
 
 from vectadb_server import search
 from vectadb_server.ids import record_hash, uuid5
-from vectadb_server.stores.base import Hit, SearchFilter
+from vectadb_server.stores.base import Hit, MeaningUnavailable, SearchFilter
 
 pytestmark = pytest.mark.anyio
 
@@ -167,11 +167,64 @@ async def test_search_finds_by_words_and_filters(client: Any, unique: Any) -> No
     assert {result["event"]["event_type"] for result in results} == {"log", "error"}
     assert all(isinstance(result["score"], float) for result in results)
     assert [result["score"] for result in results] == sorted((result["score"] for result in results), reverse=True)
-    for filters in ({"session": unique}, {"type": "log"}, {"until": "2026-01-31T12:00:01Z"}):
+    for filters in ({"session": unique}, {"type": "log"}, {"type": ["log"]}, {"until": "2026-01-31T12:00:01Z"}):
         reply = await client.post("/api/v1/search", json={"query": word, "mode": "text", "filters": filters})
         assert [result["event"]["event_type"] for result in reply.json()["results"]] == ["log"]
     reply = await client.post("/api/v1/search", json={"query": word, "mode": "hybrid", "limit": 1, "filters": None})
     assert len(reply.json()["results"]) == 1
+
+
+async def test_search_shows_where_the_words_stand(client: Any, unique: Any) -> None:
+    word = f"ibis{unique.replace('-', '')}"
+    await client.take(at(0, raw=f"<b>the</b> {word.upper()} flew", session_id=unique))
+    reply = await client.post("/api/v1/search", json={"query": word, "mode": "text"})
+    (result,) = reply.json()["results"]
+    (highlight,) = result["highlights"]
+    assert (highlight["field"], highlight["text"]) == ("raw", f"<b>the</b> {word.upper()} flew")
+    assert [highlight["text"][start:end] for start, end in highlight["ranges"]] == [word.upper()]
+    assert "notice" not in reply.json()
+
+
+async def test_similar_events_are_found_without_the_one_itself(client: Any, unique: Any) -> None:
+    word = f"heron{unique.replace('-', '')}"
+    ids = (await client.take(at(0, raw=f"{word} at sea"), at(1, raw=f"{word} at sea"), at(2, raw="no bird")))[
+        "event_ids"
+    ]
+    for reply in (
+        await client.post("/api/v1/search", json={"like": ids[0], "mode": "text", "limit": 1}),
+        await client.get(f"/api/v1/events/{ids[0]}/similar", params={"mode": "text", "limit": 1}),
+    ):
+        assert reply.status_code == 200
+        assert [result["event"]["event_id"] for result in reply.json()["results"]] == [ids[1]]
+    reply = await client.get(f"/api/v1/events/{ids[0]}/similar", params={"mode": "text", "type": "nothing"})
+    assert reply.json() == {"results": []}
+    assert (await client.get(f"/api/v1/events/{ids[0][:-4]}ffff/similar")).status_code == 404
+    assert (await client.get(f"/api/v1/events/{ids[0]}/similar", params={"since": "x"})).status_code == 400
+
+
+async def test_an_event_that_says_nothing_has_none_like_it(client: Any) -> None:
+    taken = await client.take(at(0, event_type="agent_start"))
+    reply = await client.get(f"/api/v1/events/{taken['event_ids'][0]}/similar")
+    assert reply.json()["results"] == []
+    assert "says nothing" in reply.json()["notice"]
+
+
+async def test_while_the_embedder_is_away_words_still_find(client: Any, memory: Any, services_of: Any) -> None:
+    class Index:
+        async def search(self, query: str, *, mode: str, where: SearchFilter, limit: int) -> list[Hit]:
+            if mode != "text":
+                raise MeaningUnavailable("the embedder does not answer")
+            return [Hit("1", "2026-01-01", 1.0)]
+
+    from vectadb_server.model import Event
+
+    memory.held = {"1": Event(event_id="1", timestamp=1, raw="x")}
+    arguments = {"where": SearchFilter(), "limit": 1}
+    answer = await search.search(Index(), services_of().record, "x", mode="hybrid", **arguments)  # type: ignore[arg-type]
+    assert [each.event.event_id for each in answer.found] == ["1"]
+    assert answer.notice == "found by words alone: the embedder does not answer"
+    with pytest.raises(MeaningUnavailable):
+        await search.search(Index(), services_of().record, "x", mode="semantic", **arguments)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -179,8 +232,12 @@ async def test_search_finds_by_words_and_filters(client: Any, unique: Any) -> No
     [
         ("", 400, "not JSON"),
         ("{", 400, "not JSON"),
-        ("[]", 422, "expected an object with query, mode, filters, limit"),
-        ("{}", 422, "query"),
+        ("[]", 422, "expected an object with query, like, mode, filters, limit"),
+        ("{}", 422, "either query (what to look for) or like (an event's id)"),
+        ('{"query": "x", "like": "0b0e8400-e29b-41d4-a716-446655440000"}', 422, "not both"),
+        ('{"like": "0b0e8400-e29b-41d4-a716-446655440000"}', 404, "no event"),
+        ('{"like": "x"}', 404, "an event's id is a UUID"),
+        ('{"query": "x", "filters": {"type": [5]}}', 422, "type"),
         ('{"query": ""}', 422, "query: found no text"),
         ('{"query": "  "}', 422, "query: found no text"),
         ('{"query": 5}', 422, "query"),
@@ -220,7 +277,7 @@ async def test_hits_whose_event_is_gone_are_dropped_and_others_take_their_place(
             where=SearchFilter(),
             limit=limit,
         )
-        return [each.event.event_id for each in found]
+        return [each.event.event_id for each in found.found]
 
     assert await find(3) == ["1", "3", "5"]
     assert asked == [3, 6]

@@ -50,6 +50,7 @@ def corpus() -> list[Document]:
                 agent_id=rng.choice([None, "a1", "a2"]),
                 session_id=rng.choice([None, "s1", "s2", "s3"]),
                 trace=rng.choice([None, *(f"t{i}" for i in range(10))]),
+                system=rng.choice([None, "cloudwatch", "file"]),
                 log_group=rng.choice(["/aws/lambda/x", "/aws/lambda/ü"]),
                 log_stream=rng.choice(["2026/01/01/[$LATEST]abc", ""]),
             )
@@ -71,9 +72,10 @@ async def filled(tmp_path_factory: pytest.TempPathFactory, documents: list[Docum
 
 
 def matches(document: Document, where: SearchFilter) -> bool:
-    fields = ("event_type", "agent_id", "session_id", "trace", "log_group", "log_stream")
+    fields = ("agent_id", "session_id", "trace", "system", "log_group", "log_stream")
     return (
         all(getattr(where, field) in (None, getattr(document, field)) for field in fields)
+        and (not where.event_types or document.event_type in where.event_types)
         and (where.since is None or document.us >= where.since)
         and (where.until is None or document.us < where.until)
     )
@@ -146,10 +148,11 @@ async def test_every_hit_names_its_day(filled: EdgeSearch, documents: list[Docum
 times = st.none() | st.integers(NOON - 3 * DAY, NOON + DAY)
 filters = st.builds(
     SearchFilter,
-    event_type=st.none() | st.sampled_from(["tool_call", "log", "nothing"]),
+    event_types=st.sampled_from([(), (), ("tool_call",), ("log", "llm_end"), ("nothing", "log"), ("nothing",)]),
     agent_id=st.none() | st.sampled_from(["a1", "a2"]),
     session_id=st.none() | st.sampled_from(["s1", "s3"]),
     trace=st.none() | st.sampled_from(["t1", "t7"]),
+    system=st.none() | st.sampled_from(["cloudwatch", "other"]),
     log_group=st.none() | st.sampled_from(["/aws/lambda/x", "/aws/lambda/ü"]),
     log_stream=st.none() | st.sampled_from(["2026/01/01/[$LATEST]abc", ""]),
     since=times,
@@ -248,7 +251,7 @@ async def test_upsert_replaces_and_repeats_change_nothing(search: EdgeSearch, ma
     await search.upsert([first, newer])  # twice in one batch: the later one holds
     assert await search.count() == 2
     assert await search.search("apples", mode="text", where=EVERYTHING, limit=5) == []
-    (hit,) = await search.search("bananas", mode="text", where=SearchFilter(event_type="tool_call"), limit=5)
+    (hit,) = await search.search("bananas", mode="text", where=SearchFilter(event_types=("tool_call",)), limit=5)
     assert hit.event_id == first.event_id
 
 

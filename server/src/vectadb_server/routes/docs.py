@@ -160,14 +160,17 @@ _RECORDS = Schema(
 )
 _FILTERS: dict[str, Reference | Schema] = {
     name: Schema(type=_TEXT)
-    for name in ("trace", "session", "agent", "type", "log_group", "log_stream", "since", "until")
+    for name in ("trace", "session", "agent", "system", "log_group", "log_stream", "since", "until")
 }
+_FILTERS["type"] = Schema(one_of=[Schema(type=_TEXT), Schema(type=OpenAPIType.ARRAY, items=Schema(type=_TEXT))])
 _SEARCH = Schema(
     type=_OBJECT,
-    required=["query"],
+    description="Either a query, or the id of an event that others are to be like.",
+    one_of=[Schema(required=["query"]), Schema(required=["like"])],
     additional_properties=False,
     properties={
-        "query": Schema(type=_TEXT, min_length=1),
+        "query": Schema(type=_TEXT, min_length=1, max_length=10_000),
+        "like": Schema(type=_TEXT, format=OpenAPIFormat.UUID),
         "mode": Schema(type=_TEXT, enum=["hybrid", "semantic", "text"], default="hybrid"),
         "filters": Schema(type=_OBJECT, properties=_FILTERS, additional_properties=False),
         "limit": Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=1000, default=20),

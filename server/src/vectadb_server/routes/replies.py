@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from vectadb_server.highlights import Highlight
 from vectadb_server.ingest import Status
 from vectadb_server.model import Basis, Kind, Span, SpanStatus, Tokens, Trace
 from vectadb_server.times import rfc3339
@@ -165,16 +166,21 @@ class WholeTrace(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """An event that answers the query; a larger score is a better one, comparable within one reply only."""
+    """An event that answers the query; a larger score is a better one, comparable within one reply only.
+
+    ``highlights`` show the pieces of the event in which the words stand, else the beginning of its text.
+    """
 
     event: EventReply
     score: float
+    highlights: list[Highlight]
 
 
-class SearchReply(msgspec.Struct):
-    """The best answers, best first."""
+class SearchReply(msgspec.Struct, omit_defaults=True):
+    """The best answers, best first. ``notice``: in what way they are less than what was asked for."""
 
     results: list[Result]
+    notice: str | None = None
 
 
 class Latency(msgspec.Struct):

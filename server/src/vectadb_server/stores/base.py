@@ -25,17 +25,22 @@ class Document(msgspec.Struct, kw_only=True):
     agent_id: str | None = None
     session_id: str | None = None
     trace: str | None = None
+    system: str | None = None
     log_group: str | None = None
     log_stream: str | None = None
 
 
 class SearchFilter(msgspec.Struct, kw_only=True, frozen=True):
-    """All that are given must hold. ``since`` is inclusive, ``until`` exclusive, microseconds of event time."""
+    """All that are given must hold. ``since`` is inclusive, ``until`` exclusive, microseconds of event time.
 
-    event_type: str | None = None
+    ``event_types``: the event's is one of these, where there are any.
+    """
+
+    event_types: tuple[str, ...] = ()
     agent_id: str | None = None
     session_id: str | None = None
     trace: str | None = None
+    system: str | None = None
     log_group: str | None = None
     log_stream: str | None = None
     since: int | None = None
@@ -88,6 +93,10 @@ class SearchIndex(Protocol):
 
 class SearchUnavailable(Exception):
     """The search engine does not answer now. The record is unharmed."""
+
+
+class MeaningUnavailable(SearchUnavailable):
+    """The embedder does not answer now, so that only words can be searched for."""
 
 
 # ---- the record ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vectadb_server.embedding import Embedder
     from vectadb_server.stores.space import Space
 
-FORMAT = 1  # of the directory; raised when older indexes cannot be read any more
+FORMAT = 2  # of the directory; raised when older indexes cannot be read any more
 
 _RRF_K = 60  # Reciprocal Rank Fusion: 1 / (k + rank), as the paper has it
 _FUSED = 100  # fewest candidates of each kind that hybrid search fuses

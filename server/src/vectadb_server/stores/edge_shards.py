@@ -28,7 +28,8 @@ _SCROLL = 1_000  # documents read at once
 _HOUR = 3_600_000_000  # microseconds
 _DEAD, _DEAD_SHARE = 10_000, 0.3  # a shard with this many overwritten documents, and this share, is worth a sweep
 
-_KEYWORDS = ("event_type", "agent_id", "session_id", "trace", "log_group", "log_stream")
+_EXACT = ("agent_id", "session_id", "trace", "system", "log_group", "log_stream")
+_KEYWORDS = ("event_type", *_EXACT)
 _NATIVE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-79a-f][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Words = tuple[list[int], list[float]]
@@ -286,9 +287,11 @@ def _point(point: str, document: Document, vector: list[float]) -> qe.Point:
 def _condition(where: SearchFilter) -> qe.Filter | None:
     must: list[Any] = [
         qe.FieldCondition(field, match=qe.MatchValue(value))
-        for field in _KEYWORDS
+        for field in _EXACT
         if (value := getattr(where, field)) is not None
     ]
+    if where.event_types:
+        must.append(qe.FieldCondition("event_type", match=qe.MatchAny([*where.event_types])))
     if where.since is not None or where.until is not None:
         # Whole microseconds are exact as floats until the year 2255.
         since, until = (None if us is None else float(us) for us in (where.since, where.until))
