@@ -27,7 +27,7 @@ def homeless(batch: Sequence[Event]) -> dict[str, str]:
             if len(event.record_ids) > 1 and not source.timestamps:
                 found.update(dict.fromkeys(event.record_ids[1:], day_of(source.timestamp)))
             continue
-        day = day_of(event.order[0])
+        day = day_of(event.recorded)
         for event_id in event.record_ids or (event.event_id,):
             found.setdefault(event_id, day)
     return found
@@ -36,7 +36,7 @@ def homeless(batch: Sequence[Event]) -> dict[str, str]:
 def arriving(event: Event, homes: Mapping[str, str]) -> Row:
     """Return the event's row, as the block rule asks for it; ``homes`` are the days of the homeless."""
     source = event.source
-    key = (homes.get(event.event_id) or day_of(event.order[0]), event.event_id)
+    key = (homes.get(event.event_id) or day_of(event.recorded), event.event_id)
     read_at = 0 if source is None else source.read_at
     if source is None or len(event.record_ids) == 1:
         return Row(key=key, records=(key,), read_at=read_at)

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -169,6 +170,7 @@ _NONE = _Line()
 # ---- what the event prints itself ----------------------------------------------------------------------------------
 
 
+@lru_cache(4096)
 def given_trace(trace_id: str) -> str:
     """Return the id of the trace that a client calls ``trace_id``, wherever that is asked.
 
@@ -237,7 +239,7 @@ def needed(events: Iterable[Event]) -> list[Need]:
     for event in events:
         stream_key = _stream(event)
         if stream_key is not None and explicit(event) is None:
-            times[stream_key].append(event.order[0])
+            times[stream_key].append(event.recorded)
     needs = []
     for key, listed in times.items():
         listed.sort()
@@ -278,8 +280,8 @@ def _window(event: Event, boundaries: Boundaries) -> tuple[str, Basis] | None:
     stream_key = _stream(event)
     if stream_key is None:
         return None
-    us = event.order[0]
     position: tuple[Any, ...] = (*event.order, event.event_id)
+    us = event.recorded
     # A start belongs to the window that it opens, an end to the one that it closes: these look from behind themselves
     # and from before. Other events are no boundaries, and it is all the same.
     if event.event_type in START_OF:
@@ -293,7 +295,7 @@ def _window(event: Event, boundaries: Boundaries) -> tuple[str, Basis] | None:
 
 def _last_resort(event: Event) -> tuple[str, Basis]:
     stream_key = _stream(event)
-    quarter = event.order[0] // QUARTER
+    quarter = event.recorded // QUARTER
     if event.agent_id:
         account = "" if event.source is None else _account(event.source.stream_key())
         return _agent_trace(account, event.agent_id, quarter), "time_window"

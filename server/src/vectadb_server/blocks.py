@@ -35,7 +35,7 @@ Version = tuple[int, int]
 """Reading and size of a block: of two under one head the larger version stays."""
 
 
-class Row(msgspec.Struct, frozen=True):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """What the rule knows of a row.
 
     ``records``: of an event, the keys of its block's records, its own first; of a stub and an extra nothing. ``head``:

@@ -23,6 +23,9 @@ EVENTS = bytes.fromhex("6f1d2a5c8c0b5c57a3de5b0d64f6b1a4")
 #: Namespace of trace ids.
 TRACES = bytes.fromhex("b7b9f0c25d0e5f3c9a4b1c7e02d8a6f3")
 
+#: Two bits of a UUID say that it is one of RFC 9562.
+_VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}", re.IGNORECASE)
 
 
@@ -37,21 +40,14 @@ def read_uuid(text: str) -> str | None:
 
 def uuid5(namespace: bytes, parts: Sequence[str]) -> str:
     """UUIDv5 of the compact UTF-8 JSON array of ``parts``, as text."""
-    digest = hashlib.sha1(namespace + msgspec.json.encode(parts), usedforsecurity=False).digest()
-    return _text(bytearray(digest[:16]), 0x50)
+    text = hashlib.sha1(namespace + msgspec.json.encode(parts), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def uuid7() -> str:
     """Return a new time-ordered UUID (RFC 9562, version 7), as text."""
-    raw = bytearray(int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10))
-    return _text(raw, 0x70)
-
-
-def _text(raw: bytearray, version: int) -> str:
-    raw[6] = raw[6] & 0x0F | version
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = (int(time.time() * 1000).to_bytes(6, "big") + os.urandom(10)).hex()
+    return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:]}"
 
 
 def record_hash(event_id: str) -> int:

@@ -28,10 +28,10 @@ from vectadb_server.documents import document
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
 from vectadb_server.stores.engine import Conflict
-from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row
+from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row, written_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -60,6 +60,9 @@ SECONDS_PER_EVENT = 0.0002
 RETRY = 1.0
 #: How often the clock alone may change a summary: an open trace ends `RUNNING_FOR` after its last event.
 CLOCK = 30.0
+#: While ingest is saturated the indexer pauses for this many times what its last round took, at most so many seconds,
+#: unless what it has in hand has waited for `PATIENCE` already, seconds.
+MANNERS, LONGEST_PAUSE, PATIENCE = 4, 0.5, 5.0
 #: Open traces read at once after a start.
 RECALLED = 500
 #: Lists of traces leave out what is only a quarter of an hour of a stream, unless it is asked for.
@@ -78,10 +81,21 @@ class Lag(msgspec.Struct):
 class Indexer:
     """One for each server: ``async with Indexer(store, index): ...`` runs it; leaving stops it where it stands."""
 
-    def __init__(self, store: SurrealStore, index: SearchIndex | None, prices: Prices = spans.LISTED) -> None:
+    def __init__(
+        self,
+        store: SurrealStore,
+        index: SearchIndex | None,
+        prices: Prices = spans.LISTED,
+        *,
+        saturated: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Take the engines; ``saturated()`` says that ingest has all it can do, and that indexing is to give way."""
         self._store = store
         self._index = index
         self._prices = prices
+        self._saturated = saturated
+        # When the oldest commit in hand was written, of the outbox and of what search has not heard of.
+        self._applying = self._handing = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self._stale: set[str] = set()
         self._pending: set[str] = set(store.dirty)
@@ -140,7 +154,7 @@ class Indexer:
             made.search += pending
             oldest = min((at for at in (oldest, since) if at is not None), default=None)
         if oldest is not None:
-            made.seconds = max(0.0, time.time() - oldest / 1000)
+            made.seconds = max(0.0, time.time() - oldest)
         return made
 
     def _is_idle(self) -> bool:
@@ -155,6 +169,14 @@ class Indexer:
         finally:
             self._at_work -= 1
 
+    async def _give_way(self, took: float, since: float) -> None:
+        """Leave the machine to ingest where that is saturated, after a round that took so long.
+
+        But not where what is in hand has waited since long ago (``since``: seconds since the epoch).
+        """
+        if self._saturated() and not self._hurry and time.time() - since < PATIENCE:
+            await asyncio.sleep(min(took * MANNERS, LONGEST_PAUSE))
+
     async def _news(self) -> None:
         async with self._idle:
             self._idle.notify_all()
@@ -164,8 +186,10 @@ class Indexer:
     async def _apply_loop(self) -> None:
         while True:
             try:
+                began = time.monotonic()
                 with self._working():
                     busy = await self._apply()
+                await self._give_way(time.monotonic() - began, self._applying)
                 self.failure = self._broken = None
             except Conflict:
                 busy = True  # Ingest wrote the same rows; once more, from what is there now.
@@ -219,6 +243,7 @@ class Indexer:
         if not found:
             return False
         self._store.dirty.add(day)
+        self._applying = written_at(found[0][0])
         entries = [entry for _, entry in found]
         traces = {trace for entry in entries for trace in entry.traces}
         search = {event_id for entry in entries for event_id in (*entry.events, *entry.gone)}
@@ -413,8 +438,10 @@ class Indexer:
         while True:
             self._pended.clear()
             try:
+                began = time.monotonic()
                 with self._working():
                     await self._hand_over_all()
+                await self._give_way(time.monotonic() - began, self._handing)
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
                 logger.warning("the search index lags: %s", error)
                 await asyncio.sleep(RETRY)
@@ -443,6 +470,7 @@ class Indexer:
         found = await self._store.pending(day, BATCH)
         if not found:
             return False
+        self._handing = written_at(found[0][0])
         if self._index is not None:
             asked = list(dict.fromkeys(event_id for _, event_ids in found for event_id in event_ids))
             stored = await self._store.stored(day, asked)

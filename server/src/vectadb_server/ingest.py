@@ -14,7 +14,7 @@ import random
 import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -29,7 +29,7 @@ from vectadb_server.stores.writes import Entry, Write
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from vectadb_server.blocks import Key, Row, Verdict, Version
+    from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.model import Event
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
@@ -38,9 +38,10 @@ Status = Literal["accepted", "duplicate", "expired", "failed"]
 
 ATTEMPTS = 8
 _STAGES = 3
+_MOMENT = 0.1  # seconds
 
 
-class Outcome(msgspec.Struct):
+class Outcome(msgspec.Struct, gc=False):
     """What became of one event.
 
     ``code``: of a ``failed`` one, ``partial_overlap`` (final; ``unclaimed`` are the positions in ``source.log_ids`` of
@@ -64,8 +65,13 @@ class Ingest:
         self._store = store
         self._horizon = horizon
         self._slots = asyncio.Semaphore(parallel)
+        self._full = 0.0  # when all slots were taken last
         self._busy: set[str] = set()
         self._freed = asyncio.Condition()
+
+    def saturated(self) -> bool:
+        """Whether as many batches as may be are being stored at once, or were a moment ago."""
+        return self._slots.locked() or time.monotonic() - self._full < _MOMENT
 
     async def ingest(self, events: Sequence[Event], options: Options) -> list[Outcome]:
         """Store the events; the outcomes come in their order, when all that is accepted is durable.
@@ -78,13 +84,15 @@ class Ingest:
         now = time.time_ns() // 1000
         horizon = self._horizon()
         outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
-        taken = [index for index, event in enumerate(events) if event.order[0] >= horizon]
+        taken = [index for index, event in enumerate(events) if event.recorded >= horizon]
         if not taken:
             return outcomes
         batch = [events[index] for index in taken]
         for event in batch:
             event.created_at = now
         async with self._alone(batch), self._slots:
+            if self._slots.locked():
+                self._full = time.monotonic()
             homes = await self._store.claim(homeless(batch))
             rows = [arriving(event, homes) for event in batch]
             stored = await self._stored(batch, rows, options)
@@ -111,15 +119,17 @@ class Ingest:
         # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
         simple = all(row.size == 1 and not row.is_extra for row in rows) and len({row.key for row in rows}) == len(rows)
         written: set[Key] = set()
+        if simple:
+            try:
+                return await self._all_new(batch, rows, options, written)
+            except Conflict:
+                pass
         for attempt in range(ATTEMPTS):
-            held: Mapping[Key, HeldRow] = {}
-            extras: Mapping[Key, Mapping[Key, Version]] = {}
-            if not simple or attempt:
-                heads = {row.head for row in rows if row.head is not None}
-                replacing = [row for row in rows if row.size > 1 or row.read_at]
-                extras = await self._store.extras({key for row in replacing for key in row.records} | heads)
-                asked = {key for row in rows for key in (row.key, *row.records)}
-                held = await self._store.held(asked.union(heads, *extras.values()))
+            heads = {row.head for row in rows if row.head is not None}
+            replacing = [row for row in rows if row.size > 1 or row.read_at]
+            extras = await self._store.extras({key for row in replacing for key in row.records} | heads)
+            asked = {key for row in rows for key in (row.key, *row.records)}
+            held = await self._store.held(asked.union(heads, *extras.values()))
             table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
             verdicts = table.place(rows)
             try:
@@ -137,19 +147,42 @@ class Ingest:
             Outcome(event.event_id, "failed", created_at=event.created_at, code="busy", error=text) for event in batch
         ]
 
+    async def _all_new(
+        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, written: set[Key]
+    ) -> list[Outcome]:
+        """Store events of one record each as if none were held: it is what nearly every batch comes to.
+
+        Raises:
+            Conflict: some are held; ``written`` has those of the days that were stored all the same.
+        """
+        await self._attribute(batch, options)
+        writes: dict[str, Write] = defaultdict(lambda: Write(entry=Entry()))
+        digests: dict[str, Totals] = defaultdict(Totals)
+        for event, row in zip(batch, rows, strict=True):
+            day, event_id = row.key
+            write = writes[day]
+            write.insert.append(_inserted(event, row, write, options))
+            digests[day].count(event_id, event, 0)
+        for day, write in writes.items():
+            assert write.entry is not None
+            write.entry.traces = list(dict.fromkeys(write.entry.traces))
+            write.digest = digests[day].rows()
+            await self._store.commit(day, write)
+            written.update(row.key for row in rows if row.key[0] == day)
+        return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
+
     async def _write(self, plan: _Plan, written: set[Key]) -> None:
         if not plan.changed:
             return
-        await self._attribute(plan)
+        await self._attribute([plan.events[key] for key in plan.changed if key in plan.events], plan.options)
         for stage in plan.writes():
             for day, write in stage.items():
                 await self._store.commit(day, write)
                 written |= plan.written(day)
 
-    async def _attribute(self, plan: _Plan) -> None:
-        events = [plan.events[key] for key in plan.changed if key in plan.events]
+    async def _attribute(self, events: Sequence[Event], options: Options) -> None:
         own = [boundary for event in events if (boundary := boundary_of(event)) is not None]
-        auto = plan.options.auto_create_traces
+        auto = options.auto_create_traces
         needs = needed(events) if auto else []
         known = Boundaries([*await self._store.boundaries(needs), *own] if needs else own)
         attribute(events, known, auto_create_traces=auto)
@@ -202,7 +235,8 @@ class _Plan:
             elif row.is_stub:
                 (write.insert if before is None else write.change).append(stub_row(row))
             else:
-                made = self._event(key, row, write, entry)
+                write.entry = entry
+                made = _inserted(self.events[key], row, write, self.options)
                 (write.insert if before is None else write.change).append(made)
             if before is not None and before.row.size > 0:
                 if before.trace is not None:
@@ -252,25 +286,28 @@ class _Plan:
             block = self.changed.get(now.head) or self._held[now.head].row
         return not set(before.records) <= set(block.records)
 
-    def _event(self, key: Key, row: Row, write: Write, entry: Entry) -> dict[str, object]:
-        event, options = self.events[key], self.options
-        made = event_row(event, row, search=options.generate_embeddings, relate=options.extract_relationships)
-        entry.events.append(key[1])
-        if event.trace is not None:
-            entry.traces.append(event.trace)
-        at = event.timestamp
-        write.least = at if write.least is None else min(write.least, at)
-        write.most = at if write.most is None else max(write.most, at)
-        if options.auto_create_traces and event.source is not None and explicit(event) is None:
-            entry.weak.append(key[1])
-            if event.agent_id and [event.source.stream_key(), event.agent_id] not in write.agents:
-                write.agents.append([event.source.stream_key(), event.agent_id])
-        boundary = boundary_of(event)
-        if boundary is not None:
-            made["mark"] = mark_of(boundary)
-            write.boundaries.append(boundary)
-            entry.boundaries.append(boundary)
-        return made
+
+def _inserted(event: Event, row: Row, write: Write, options: Options) -> dict[str, Any]:
+    """Return the event's row, having noted in ``write`` all else that its transaction does for it."""
+    entry = write.entry
+    assert entry is not None
+    made = event_row(event, row, search=options.generate_embeddings, relate=options.extract_relationships)
+    entry.events.append(row.key[1])
+    if event.trace is not None:
+        entry.traces.append(event.trace)
+    at = event.timestamp
+    write.least = at if write.least is None else min(write.least, at)
+    write.most = at if write.most is None else max(write.most, at)
+    if options.auto_create_traces and event.source is not None and explicit(event) is None:
+        entry.weak.append(row.key[1])
+        if event.agent_id and [event.source.stream_key(), event.agent_id] not in write.agents:
+            write.agents.append([event.source.stream_key(), event.agent_id])
+    boundary = boundary_of(event)
+    if boundary is not None:
+        made["mark"] = mark_of(boundary)
+        write.boundaries.append(boundary)
+        entry.boundaries.append(boundary)
+    return made
 
 
 def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRow], written: set[Key]) -> Outcome:

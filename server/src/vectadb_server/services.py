@@ -101,7 +101,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(store.close)
         index = EdgeSearch(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(index.close)
-        indexer = await stack.enter_async_context(Indexer(store, index, known))
+        taker = Ingest(store)
+        indexer = await stack.enter_async_context(Indexer(store, index, known, saturated=taker.saturated))
         reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
@@ -110,7 +111,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         services = Services(
             settings=settings,
             record=store,
-            taker=Ingest(store),
+            taker=taker,
             index=index,
             indexer=indexer,
             prices=known,

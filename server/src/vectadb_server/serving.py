@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -66,6 +67,10 @@ def _leave(code: int) -> NoReturn:
 async def _serve(settings: Settings) -> None:
     with _bound(settings) as sock:
         async with opened(settings) as services:
+            # A batch makes ten thousand objects that live for its time: at the usual threshold (700) the collector goes
+            # through them, and now and then through all there is, for a fifth of an ingest's time.
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 50)
             config = uvicorn.Config(
                 application(services),
                 log_config=None,

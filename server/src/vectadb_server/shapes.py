@@ -23,7 +23,7 @@ _Names = Annotated[list[_Name], msgspec.Meta(max_length=MAX_BLOCK)]
 _Moments = Annotated[list[_Moment], msgspec.Meta(max_length=MAX_BLOCK)]
 
 
-class WireSource(msgspec.Struct, forbid_unknown_fields=True):
+class WireSource(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The key ``source`` of an event; ``null`` and an absent key are the same."""
 
     system: _Name | None = None
@@ -41,7 +41,7 @@ class WireSource(msgspec.Struct, forbid_unknown_fields=True):
     read_at: _Moment | None = None
 
 
-class WireEvent(msgspec.Struct, forbid_unknown_fields=True):
+class WireEvent(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """An event; ``null`` and an absent key are the same."""
 
     timestamp: _Moment | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 #: 1970-01-01 and 2201-01-01: times outside are taken for mistakes (an epoch number read in the wrong unit, mostly).
 EARLIEST = 0
@@ -22,6 +23,8 @@ _SHAPE = re.compile(
 _AGO = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
 
 
+# An event carries most times twice or three times, and its neighbours the same.
+@lru_cache(4096)
 def parse_rfc3339(text: str) -> int:
     """Microseconds since the epoch of an RFC 3339 time; digits beyond the microsecond are cut off.
 

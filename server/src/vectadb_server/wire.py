@@ -194,8 +194,16 @@ def _check(value: Any, depth: int) -> None:
     """Refuse, with its path, what the engines or other clients could not hold."""
     if depth > MAX_DEPTH:
         raise Refused("", TOO_DEEP)
-    for step, item in value.items() if type(value) is dict else enumerate(value):
+    is_object = type(value) is dict
+    if is_object and value and ("" in value or max(map(len, value)) * 4 > MAX_KEY_BYTES):
+        for key in value:
+            size = len(sendable(key).encode())
+            if not 0 < size <= MAX_KEY_BYTES:
+                raise Refused("", f"found a key of {size:,} bytes; expected 1 to {MAX_KEY_BYTES:,}")
+    for step, item in value.items() if is_object else enumerate(value):
         kind = type(item)
+        if kind is str:  # first, since nearly all are
+            continue
         if kind is dict or kind is list:
             try:
                 _check(item, depth + 1)
@@ -207,10 +215,6 @@ def _check(value: Any, depth: int) -> None:
                 raise Refused(_step(step), f"found {found(item)}; expected at most 64 bits, signed: send it as text")
         elif kind is float and not isfinite(item):
             raise Refused(_step(step), f"found {found(item)}; expected a finite number, null, or text")
-        if type(step) is str and (not step or len(step) * 4 > MAX_KEY_BYTES):
-            size = len(sendable(step).encode())
-            if not 0 < size <= MAX_KEY_BYTES:
-                raise Refused("", f"found a key of {size:,} bytes; expected 1 to {MAX_KEY_BYTES:,}")
 
 
 def _step(key: str | int) -> str:
@@ -263,6 +267,8 @@ def _source(wire: WireSource, dirty: bool) -> tuple[Source, list[str] | None]:
 
 def _block(wire: WireSource, part: str) -> tuple[list[str], list[str], list[int]]:
     """The log ids, parts and times of a block's records; no ids and parts for a block of one."""
+    if wire.log_ids is None and wire.timestamps is None and wire.parts is None:
+        return [], [], []
     log_ids = wire.log_ids or []
     size = len(log_ids)
     if log_ids and log_ids[0] != (wire.log_id or ""):

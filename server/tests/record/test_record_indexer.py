@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.model import Event
     from vectadb_server.stores.base import Document
+    from vectadb_server.stores.writes import Write
 
 pytestmark = pytest.mark.anyio
 
@@ -334,3 +335,30 @@ async def test_the_digest_s_deltas_are_added_up_as_they_grow(
     [day] = await store.days()
     async with store._segments.use(day) as db:
         assert len(await db.one("SELECT id FROM digest")) < 6
+
+
+async def test_indexing_gets_through_beside_an_ingest_that_is_always_saturated(store: SurrealStore) -> None:
+    index, taker = FakeIndex(), Ingest(store)
+    async with Indexer(store, index, saturated=lambda: True) as indexer:
+        for n in range(40):
+            await taker.ingest([line(f"{n:03}", MIDNIGHT + n * SECOND, raw="what happened")], OPTIONS)
+        await indexer.wait_idle()
+        assert len(index.documents) == 40
+
+
+async def test_ingest_is_saturated_while_as_many_batches_as_may_be_are_stored(store: SurrealStore) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    class Slow(SurrealStore):
+        async def commit(self, day: str, write: Write) -> None:
+            entered.set()
+            await leave.wait()
+            await super().commit(day, write)
+
+    taker = Ingest(Slow(store.segments), parallel=1)
+    assert not taker.saturated()
+    storing = asyncio.create_task(taker.ingest([line("1", MIDNIGHT)], OPTIONS))
+    await entered.wait()
+    assert taker.saturated()
+    leave.set()
+    await storing

@@ -13,6 +13,7 @@ import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 import cbor2
 from surrealdb import AsyncSurreal, RecordID
@@ -23,7 +24,6 @@ from vectadb_server.stores.space import MARGIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from uuid import UUID
 
     from vectadb_server.stores.space import Space
 
@@ -57,6 +57,10 @@ def key_of(reference: Any) -> Any:
 _NONE_TAG, _RECORD_TAG = 6, 8
 _NONE = cbor2.CBORTag(_NONE_TAG, None)
 """SurrealDB's NONE (a field that is not there), which the SDK makes of Python's ``None``; CBOR's own null is NULL."""
+
+
+_PLAIN = frozenset({str, int, float, bool, UUID})
+"""What holds no NONE: to look at each of these by itself took a tenth of an ingest's time."""
 
 
 class _Embedded:
@@ -98,9 +102,9 @@ def _with_none(value: Any) -> Any:
     if value is None:
         return _NONE
     if isinstance(value, dict):
-        return {key: _with_none(item) for key, item in value.items()}
+        return {key: item if type(item) in _PLAIN else _with_none(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_none(item) if item is None or isinstance(item, dict | list) else item for item in value]
+        return [item if type(item) in _PLAIN else _with_none(item) for item in value]
     return value
 
 

@@ -7,6 +7,7 @@ takes what a column would not (nesting, NUL).
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -60,7 +61,12 @@ _decode_trace = msgspec.json.Decoder(Trace).decode
 
 def day_of(us: int) -> str:
     """UTC day of a time, ``YYYY-MM-DD``."""
-    return f"{datetime.fromtimestamp(us // 1_000_000, UTC):%Y-%m-%d}"
+    return _day(us // DAY)
+
+
+@lru_cache(4096)
+def _day(number: int) -> str:
+    return f"{datetime.fromtimestamp(number * 86_400, UTC):%Y-%m-%d}"
 
 
 def start_of(day: str) -> int:
@@ -85,7 +91,7 @@ def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str
         "id": UUID(row.key[1]),
         "us": event.timestamp,
         "nus": -event.timestamp,
-        "at": event.order[0],
+        "at": event.recorded,
         "trace": event.trace,
         "basis": event.basis,
         "type": event.event_type,
@@ -266,6 +272,11 @@ def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]]) -> dict[str, 
 def trace(found: Mapping[str, Any]) -> Trace:
     """Undo :func:`trace_row`."""
     return _decode_trace(found["body"])
+
+
+def written_at(reference: Any) -> float:
+    """When a row whose key is a UUIDv7 was written, seconds since the epoch."""
+    return float(key_of(reference).int >> 80) / 1000
 
 
 def event_ref(event_id: str) -> Any:

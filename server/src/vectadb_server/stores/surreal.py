@@ -242,13 +242,13 @@ class SurrealStore(Reading):
         async with self._segments.use(day) as db:
             await db.run("DELETE $refs RETURN NONE", {"refs": list(refs)})
 
-    async def waiting(self, day: str) -> tuple[int, int, int, int | None]:
-        """Return how many rows each stage of the indexer has before it, and when the oldest was written, ms."""
+    async def waiting(self, day: str) -> tuple[int, int, int, float | None]:
+        """Return how many rows each stage of the indexer has before it, and when the oldest was written, seconds."""
         async with self._segments.use(day) as db:
             outbox, stale, pending = await db.run(
                 "SELECT VALUE id FROM outbox; SELECT VALUE id FROM stale; SELECT VALUE id FROM pending"
             )
-        oldest = min((key_of(ref).int >> 80 for ref in (*outbox, *pending)), default=None)
+        oldest = min((rows.written_at(ref) for ref in (*outbox, *pending)), default=None)
         return len(outbox), len(stale), len(pending), oldest
 
     async def agents_of(self, day: str, stream_key: str) -> list[str]:
