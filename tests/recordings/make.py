@@ -1,6 +1,7 @@
 """``make recordings``: make recordings anew with the real frameworks, each in an environment of its own.
 
-``python make.py [framework ...]``, all without an argument. Needs a package index; takes some minutes and, for CrewAI,
+``python make.py [framework ...]``, all without an argument. A framework of several versions has a ``generate_<version>.py``
+and a ``requirements_<version>.txt`` for each. Needs a package index; takes some minutes and, for CrewAI,
 half a gigabyte. Ids, times and tracebacks differ from run to run: what changes otherwise is for a person to look at.
 """
 
@@ -29,9 +30,15 @@ def main() -> int:
 
 
 def made(name: str) -> bool:
-    """Whether a framework's recordings could be made anew."""
+    """Whether a framework's recordings could be made anew, all of them."""
     print(f"{name}:")
-    environment, requirements = ENVIRONMENTS / name, HERE / name / "requirements.txt"
+    return all(generated(script) for script in sorted((HERE / name).glob("generate*.py")))
+
+
+def generated(script: Path) -> bool:
+    """Whether a generator ran, in an environment of its own."""
+    name, version = script.parent.name, script.stem.removeprefix("generate")
+    environment, requirements = ENVIRONMENTS / f"{name}{version}", script.with_name(f"requirements{version}.txt")
     python = environment / "bin" / "python"
     uv = Path(sys.executable).with_name("uv")
     steps: list[list[object]] = []
@@ -43,7 +50,7 @@ def made(name: str) -> bool:
     if name == "noise":
         steps.append(["npm", "install", "--silent", "--prefix", environment, "pino"])
         more["PINO"] = str(environment)
-    steps.append([python, HERE / name / "generate.py"])
+    steps.append([python, script])
     for step in steps:
         try:
             done = subprocess.run([str(word) for word in step], env={**os.environ, **more}, check=False)
