@@ -35,6 +35,7 @@ _MARKS = (
     "Creating trace",
     "[tick] ",
     "[result] ",
+    "|_",
 )
 
 
