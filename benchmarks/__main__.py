@@ -6,7 +6,7 @@ import argparse
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, server_rows
+from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, search_rows, server_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory": agent_rows.memory_and_idling,
     "freshness": server_rows.freshness,
     "ingest": server_rows.ingest,
+    "search": search_rows.search,
     "reads": functools.partial(chaos_lags.lags, chaos.SEED, short=True),
 }
 

@@ -30,6 +30,7 @@ ENGINES = {
     "boto3": "vectadb_agent_cloudwatch",
     "surrealdb": "vectadb_server",
     "qdrant_edge": "vectadb_server",
+    "qdrant_client": "vectadb_server",
     "wordllama": "vectadb_server",
 }
 

@@ -21,15 +21,10 @@ HEAD, TAIL = 384, 128
 class Embedder(Protocol):
     """Makes one vector of each text. An index made with one embedder cannot be searched with another."""
 
-    @property
-    def name(self) -> str:
-        """Names the model and its weights; an index remembers it."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Numbers in a vector."""
-        ...
+    name: str
+    """Names the model and its weights; an index remembers it."""
+    size: int
+    """Numbers in a vector; 0: not known yet."""
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """Return a vector of length 1 for each text, or all zeros where the text says nothing."""
@@ -86,3 +81,14 @@ class WordLlama:
         vectors /= np.where(lengths > 0, lengths, 1)
         found: list[list[float]] = vectors.tolist()
         return found
+
+
+class Elsewhere:
+    """Stands for an embedder whose vectors come with the texts: what an index must know of it."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """Raise: texts come with their vectors."""
+        raise EmbeddingUnavailable(f"{len(texts)} texts have come without the vectors that {self.name} makes")

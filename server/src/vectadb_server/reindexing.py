@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.segments import Segments
     from vectadb_server.stores.surreal import SurrealStore
 
@@ -50,7 +50,7 @@ class Progress(msgspec.Struct):
 class Reindexer:
     """One for each server: ``async with Reindexer(...)`` goes on with what an earlier run left."""
 
-    def __init__(self, store: SurrealStore, segments: Segments, index: EdgeSearch) -> None:
+    def __init__(self, store: SurrealStore, segments: Segments, index: SearchIndex) -> None:
         self._store, self._segments, self._index = store, segments, index
         self._asked = asyncio.Event()
         self._asked.set()

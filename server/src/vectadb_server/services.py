@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from vectadb_server.model import Event
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.base import RecordReader, SearchIndex
-    from vectadb_server.stores.edge import EdgeSearch
     from vectadb_server.stores.space import Space
     from vectadb_server.wire import Options
 
@@ -91,7 +90,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.indexer import Indexer
     from vectadb_server.ingest import Ingest
     from vectadb_server.reindexing import Reindexer
-    from vectadb_server.stores.edge import EdgeSearch
+    from vectadb_server.search_index import search_index
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
 
@@ -99,7 +98,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         store = await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
         stack.push_async_callback(store.close)
-        index = EdgeSearch(settings.data_dir, min_free=settings.min_free)
+        index = search_index(settings)
         stack.push_async_callback(index.close)
         taker = Ingest(store)
         indexer = await stack.enter_async_context(Indexer(store, index, known, saturated=taker.saturated))
@@ -123,7 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         await _drain(services)
 
 
-async def _start(index: EdgeSearch, reindexer: Reindexer) -> None:
+async def _start(index: SearchIndex, reindexer: Reindexer) -> None:
     """Start the search index early, though nobody waits for it: the record takes events without it."""
     try:
         await index.start()

@@ -34,6 +34,15 @@ class Size(int):
     """A number of bytes; in the environment and in files also as text with a unit: ``16 MiB``."""
 
 
+class Secret(str):
+    """A text that is not shown: its ``repr`` does not tell it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 def _about(text: str, expected: str) -> msgspec.Meta:
     return msgspec.Meta(description=text, extra={"expected": expected})
 
@@ -42,6 +51,8 @@ _SIZES = 'a size of at least 1 KiB, like "16 MiB" or 16777216'
 _COUNT = "a whole number from 1 to 1000000"
 _SECONDS = "a number of seconds from 0 to 3600"
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
@@ -81,6 +92,32 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     drain_timeout: Annotated[
         Seconds, _about("Longest time that the indexer is given to catch up when the server stops.", _SECONDS)
     ] = 5.0
+
+    embedder: Annotated[
+        Literal["wordllama", "openai"],
+        _about("What makes vectors of meaning; openai: any endpoint with that API.", "wordllama or openai"),
+    ] = "wordllama"
+    embedder_url: Annotated[
+        Url | None, _about("Where that API is, e.g. https://api.openai.com/v1.", "a URL that begins with http(s)://")
+    ] = None
+    embedder_model: Annotated[str | None, _about("The model to ask for.", "a model's name")] = None
+    embedder_api_key: Annotated[Secret | None, _about("The API's key.", "a key")] = None
+    embedder_api_key_file: Annotated[Path | None, _about("File with that key.", "a file")] = None
+    embedder_dimensions: Annotated[
+        Dimensions | None,
+        _about("Numbers in a vector to ask for; unset: as many as the model gives.", "a whole number from 1 to 65536"),
+    ] = None
+    qdrant_url: Annotated[
+        Url | None,
+        _about("A Qdrant that holds the search index, instead of data_dir.", "a URL that begins with http(s)://"),
+    ] = None
+    qdrant_api_key: Annotated[Secret | None, _about("The Qdrant's key.", "a key")] = None
+    qdrant_api_key_file: Annotated[Path | None, _about("File with that key.", "a file")] = None
+    qdrant_collection: Annotated[
+        str,
+        msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,200}$"),
+        _about("The collection in that Qdrant.", "letters, digits, - and _"),
+    ] = "vectadb"
 
     @property
     def loopback(self) -> bool:
@@ -132,12 +169,31 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
     if problems:
         raise SettingsError("\n".join(problems))
     settings = Settings(**values)
+    if settings.embedder == "openai" and not (settings.embedder_url and settings.embedder_model):
+        raise SettingsError("embedder openai: embedder_url and embedder_model must be set, too")
     if not settings.loopback and not settings.insecure:
         raise SettingsError(
             f"host {settings.host}: other machines could reach the server, and it does not ask for keys. "
             "Next: listen on 127.0.0.1, or add --insecure (VECTADB_INSECURE=true) if the network lets in only friends"
         )
     return settings
+
+
+def secret(name: str, given: Secret | None, file: Path | None) -> Secret | None:
+    """Return the secret that the setting ``name`` gives, or the file that ``name_file`` names.
+
+    Raises:
+        SettingsError: the file cannot be read, or is empty.
+    """
+    if file is None:
+        return given
+    try:
+        found = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_file {file}: cannot be read: {error}") from None
+    if not found:
+        raise SettingsError(f"{name}_file {file}: is empty; expected the key")
+    return Secret(found)
 
 
 def strays(environ: Mapping[str, str]) -> list[str]:
@@ -173,6 +229,10 @@ def _decode(kind: type, value: Any) -> Any:
         if isinstance(value, (str, Path)) and str(value).strip():
             return Path(value).expanduser()
         raise ValueError("not a path")
+    if kind is Secret:
+        if isinstance(value, str) and value.strip():
+            return Secret(value.strip())
+        raise ValueError("not a secret")
     found = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if found is None or found[2].lower() not in _UNITS:
         raise ValueError("not a size")

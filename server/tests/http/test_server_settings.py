@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vectadb_server.settings import Settings, SettingsError, is_loopback, load, strays
+from vectadb_server.settings import Settings, SettingsError, is_loopback, load, secret, strays
 
 
 def test_flags_go_before_the_environment_before_the_file_before_the_defaults(tmp_path: Path) -> None:
@@ -110,3 +110,26 @@ def test_every_setting_says_what_it_is() -> None:
         described = [meta for meta in hint.__metadata__ if getattr(meta, "description", None)]
         assert len(described) == 1
         assert described[0].extra["expected"]
+
+
+def test_an_embedder_elsewhere_needs_its_url_and_model() -> None:
+    with pytest.raises(SettingsError, match="embedder_url and embedder_model"):
+        load({}, {"VECTADB_EMBEDDER": "openai", "VECTADB_EMBEDDER_MODEL": "small"})
+    with pytest.raises(SettingsError, match=r"VECTADB_QDRANT_URL: found 'localhost:6333'.*http"):
+        load({}, {"VECTADB_QDRANT_URL": "localhost:6333"})
+    with pytest.raises(SettingsError, match="VECTADB_EMBEDDER_DIMENSIONS"):
+        load({}, {"VECTADB_EMBEDDER_DIMENSIONS": "0"})
+
+
+def test_keys_are_not_shown_and_may_stand_in_files(tmp_path: Path) -> None:
+    settings = load({}, {"VECTADB_QDRANT_API_KEY": "open sesame"})
+    assert "sesame" not in repr(settings)
+    assert secret("qdrant_api_key", settings.qdrant_api_key, None) == "open sesame"
+    file = tmp_path / "key"
+    with pytest.raises(SettingsError, match=r"qdrant_api_key_file .*key: cannot be read"):
+        secret("qdrant_api_key", None, file)
+    file.write_text("\n")
+    with pytest.raises(SettingsError, match="is empty"):
+        secret("qdrant_api_key", None, file)
+    file.write_text("from the file\n")
+    assert secret("qdrant_api_key", settings.qdrant_api_key, file) == "from the file"

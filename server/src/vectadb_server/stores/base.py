@@ -56,7 +56,23 @@ class Hit(msgspec.Struct):
 
 
 class SearchIndex(Protocol):
-    """A search index over events; can be rebuilt from the record at any time. One shard for each day."""
+    """A search index over events, by UTC day; can be rebuilt from the record at any time.
+
+    Every method but :meth:`close` may raise :class:`SearchUnavailable`.
+    """
+
+    @property
+    def generation(self) -> int:
+        """Another number when the index was made anew, so that all must be indexed again; 0 before the first start."""
+        ...
+
+    async def start(self) -> None:
+        """Connect and make sure that the index can be used.
+
+        Raises:
+            SearchUnavailable: the engine does not answer, or the index was made with another embedder.
+        """
+        ...
 
     async def upsert(self, documents: Sequence[Document]) -> None:
         """Index the documents, replacing those of the same id; return when a crash cannot lose them.
@@ -74,12 +90,43 @@ class SearchIndex(Protocol):
         """Return the best ``limit`` documents, best first.
 
         Raises:
+            MeaningUnavailable: the embedder does not answer now: only the mode ``text`` works.
             SearchUnavailable: the engine is not there now; try again.
         """
         ...
 
+    async def days(self) -> list[str]:
+        """Return the days that have documents, ascending."""
+        ...
+
+    async def begin(self, day: str) -> bool:
+        """Make a day anew, or go on: what was there answers until :meth:`finish`, beside what is written from now on.
+
+        Returns whether all of the day must be written again.
+        """
+        ...
+
+    async def finish(self, day: str) -> None:
+        """Leave of a day only what was written since it was begun; done twice it changes nothing."""
+        ...
+
+    async def renew(self) -> None:
+        """Where the index cannot be used as it is, have an empty one made in its place; else do nothing."""
+        ...
+
+    async def survey(self, day: str) -> list[tuple[int, int]]:
+        """Return the number of the day's documents and the sum of their marks for each bucket, modulo 2**128.
+
+        See :func:`~vectadb_server.stores.framing.bucket_of` and :func:`~vectadb_server.stores.framing.mark_of`.
+        """
+        ...
+
+    async def listing(self, day: str, bucket: int) -> dict[str, int]:
+        """Return the mark of each document of a bucket, by event id."""
+        ...
+
     async def drop_days(self, before: str) -> None:
-        """Remove every shard of a day before ``before`` (``YYYY-MM-DD``) and give its space back."""
+        """Remove every day before ``before`` (``YYYY-MM-DD``) and give its space back."""
         ...
 
     async def count(self) -> int:

@@ -1,4 +1,4 @@
-"""Embedded search: a :class:`~vectadb_server.stores.base.SearchIndex` whose engine lives in a process of its own."""
+"""Search in a process of its own: a :class:`~vectadb_server.stores.base.SearchIndex` over Qdrant Edge or a Qdrant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 
 from vectadb_server import words
-from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter, SearchUnavailable
+from vectadb_server.stores.base import Document, Hit, MeaningUnavailable, Mode, SearchFilter, SearchUnavailable
 from vectadb_server.stores.framing import (
     Begin,
     Call,
@@ -27,7 +27,9 @@ from vectadb_server.stores.framing import (
     Frames,
     Hello,
     Listing,
+    Open,
     Refusal,
+    Remote,
     Reply,
     Search,
     Survey,
@@ -39,6 +41,8 @@ from vectadb_server.stores.framing import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from vectadb_server.embedding_http import HttpEmbedder
 
 _log = logging.getLogger(__name__)
 
@@ -71,13 +75,27 @@ class Health(TypedDict):
 
 
 class EdgeSearch:
-    """Qdrant Edge in a child process, started by the first call or :meth:`start`, and again whenever it dies.
+    """Qdrant Edge, or the client of a Qdrant, in a child process.
+
+    It is started by the first call or :meth:`start`, and again whenever it dies.
 
     Calls under way when it dies raise :class:`SearchUnavailable`; what was answered before is kept. For one event loop.
     """
 
-    def __init__(self, data_dir: Path, *, min_free: int = 0) -> None:
-        """Take the index in ``data_dir``; nothing is written that leaves less than ``min_free`` bytes on its disk."""
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        min_free: int = 0,
+        embedder: HttpEmbedder | None = None,
+        remote: Remote | None = None,
+    ) -> None:
+        """Take the index in ``data_dir``, or the one that is ``remote``.
+
+        Nothing is written that leaves less than ``min_free`` bytes on the directory's disk. ``embedder``: makes the
+        vectors; ``None``: the process does, with wordllama. It is closed with this.
+        """
+        self._embedder, self._remote = embedder, remote
         self._folder = data_dir / _FOLDER
         self._min_free = min_free
         self._numbers = itertools.count(1)
@@ -126,10 +144,10 @@ class EdgeSearch:
             part.append(document)
             size += len(document.text)
             if len(part) >= _TOGETHER or size >= _TOGETHER_BYTES:
-                await self._write(Upsert(next(self._numbers), part))
+                await self._upsert(part)
                 part, size = [], 0
         if part:
-            await self._write(Upsert(next(self._numbers), part))
+            await self._upsert(part)
 
     async def delete(self, event_ids: Sequence[tuple[str, str]]) -> None:
         """See :meth:`SearchIndex.delete`.
@@ -141,12 +159,20 @@ class EdgeSearch:
             await self._write(Delete(next(self._numbers), list(event_ids[start : start + _DELETED])))
 
     async def search(self, query: str, *, mode: Mode, where: SearchFilter, limit: int) -> list[Hit]:
-        """See :meth:`SearchIndex.search`. ``semantic`` scores are cosines, ``text`` BM25, ``hybrid`` fused ranks."""
+        """See :meth:`SearchIndex.search`. ``semantic`` scores are cosines, ``text`` BM25, ``hybrid`` fused ranks.
+
+        Raises:
+            MeaningUnavailable: the embedder does not answer now.
+            SearchUnavailable: the engine is not there now; try again.
+        """
         if limit < 1:
             return []
         query = words.clip(query, words.HEAD, words.TAIL)
         async with self._searches:
-            return (await self._call(Search(next(self._numbers), query, mode, where, limit))).hits
+            vector = None
+            if self._embedder is not None and mode != "text":
+                [vector] = await self._embedder.embed([query], patient=False)
+            return (await self._call(Search(next(self._numbers), query, mode, where, limit, vector))).hits
 
     async def drop_days(self, before: str) -> None:
         """See :meth:`SearchIndex.drop_days`.
@@ -221,6 +247,8 @@ class EdgeSearch:
 
     async def close(self) -> None:
         """Flush and stop; a process that takes too long is killed, which loses nothing."""
+        if self._embedder is not None:
+            await self._embedder.close()
         self._closing = True
         self._decided.set()
         if self._supervisor is None:
@@ -232,6 +260,21 @@ class EdgeSearch:
         await asyncio.wait([self._supervisor])
         if self._process is not None:
             await _ended(self._process)
+
+    async def _upsert(self, documents: list[Document]) -> None:
+        vectors = None
+        if self._embedder is not None:
+            vectors = await self._embedder.embed([document.text for document in documents])
+        await self._write(Upsert(next(self._numbers), documents, vectors))
+
+    async def _opening(self) -> Open:
+        """What the process is to serve."""
+        opening = Open(str(self._folder), self._min_free, self._erase, remote=self._remote)
+        if self._embedder is not None:
+            opening.embedder = self._embedder.name
+            with suppress(MeaningUnavailable):
+                opening.size = await self._embedder.size()
+        return opening
 
     async def _write(self, call: Call) -> None:
         data = _encode(call)
@@ -301,7 +344,8 @@ class EdgeSearch:
         with theirs:  # closed here once the process has it: else its death would not end the stream
             reader, writer = await asyncio.open_connection(sock=ours)
             try:
-                self._process = process = _spawn(theirs, self._folder, self._min_free, erase=self._erase)
+                opening = frame(await self._opening())
+                self._process = process = _spawn(theirs)
             except OSError as error:
                 _log.error("the search process cannot be started: %s", error)
                 writer.close()
@@ -309,6 +353,7 @@ class EdgeSearch:
         came_up = False
         frames = Frames()
         try:
+            writer.write(opening)
             while data := await reader.read(1 << 18):
                 for message in frames.feed(data):
                     came_up = self._hear(message, writer) or came_up
@@ -371,9 +416,8 @@ class _Room:
                 self._changed.notify_all()
 
 
-def _spawn(sock: socket.socket, folder: Path, least: int, *, erase: bool) -> subprocess.Popen[bytes]:
-    module = "vectadb_server.stores.edge_process"
-    command = [sys.executable, "-m", module, str(sock.fileno()), str(folder), str(least), *(["erase"] if erase else [])]
+def _spawn(sock: socket.socket) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "vectadb_server.stores.edge_process", str(sock.fileno())]
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, pass_fds=[sock.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )

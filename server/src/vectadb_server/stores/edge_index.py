@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vectadb_server.stores.base import Document, Hit, Mode, SearchFilter
-from vectadb_server.stores.edge_shards import IndexUnusable, Shard, Words, point_id, save
-from vectadb_server.stores.framing import BUCKETS, bucket_of
+from vectadb_server.stores.edge_shards import IndexUnusable, Sealing, Shard, Words, save
+from vectadb_server.stores.framing import BUCKETS, bucket_of, numbers
+from vectadb_server.stores.points import point_id
 from vectadb_server.words import sparse_query
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # of the directory; raised when older indexes cannot be read any more
 
-_RRF_K = 60  # Reciprocal Rank Fusion: 1 / (k + rank), as the paper has it
-_FUSED = 100  # fewest candidates of each kind that hybrid search fuses
+RRF_K = 60  # Reciprocal Rank Fusion: 1 / (k + rank), as the paper has it
+FUSED = 100  # fewest candidates of each kind that hybrid search fuses
 
 _OPEN = 32  # shards left open: each maps 70 MB of the engine's log (reclaimable), and takes 90 ms to open again
 _IDLE = 600.0  # seconds after which a shard that nobody asks is closed
@@ -58,6 +59,7 @@ class Index:
             IndexUnusable: the index was made with another embedder or by another version, or is damaged.
         """
         self._folder, self._embedder, self._space = folder, embedder, space
+        self._sealing: Sealing | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.generation = self._check()
         for left in folder.glob("dropped-*"):
@@ -70,26 +72,28 @@ class Index:
         }
         self.documents = sum(shard.documents for shard in self.shards.values())
 
-    def upsert(self, documents: Sequence[Document]) -> None:
+    def upsert(self, documents: Sequence[Document], vectors: Sequence[bytes] | None = None) -> None:
         """Index documents, replacing those of the same id. They survive the process once this returns.
+
+        ``vectors``: theirs; ``None``: they are made here.
 
         Raises:
             StoreFull: there is too little room on the disk.
         """
         self._check_space()
-        days: dict[str, dict[str, Document]] = {}
-        for document in documents:
-            days.setdefault(document.day, {})[point_id(document.event_id)] = document
+        made = vectors_of(documents, vectors, self._embedder)
+        days: dict[str, dict[str, tuple[Document, list[float]]]] = {}
+        for document, vector in zip(documents, made, strict=True):
+            days.setdefault(document.day, {})[point_id(document.event_id)] = (document, vector)
         for day, named in days.items():
             if day not in self.shards:
                 self.shards[day] = self._shard(day)
             shard = self.shards[day]
             before = shard.documents
-            vectors = self._embedder.embed([document.text for document in named.values()])
-            shard.upsert(named, vectors)
+            shard.upsert(named)
             self.documents += shard.documents - before
             if day in self.building:
-                self.building[day].upsert(named, vectors)
+                self.building[day].upsert(named)
 
     def delete(self, day: str, event_ids: Sequence[str]) -> None:
         """Remove documents of one day; unknown ones are ignored.
@@ -163,19 +167,32 @@ class Index:
         self.documents -= shard.documents
         shard.remove()
 
-    def search(self, query: str, mode: Mode, where: SearchFilter, limit: int) -> list[Hit]:
-        """Return the best ``limit`` documents, best first.
+    @property
+    def day_count(self) -> int:
+        """Days that have documents."""
+        return len(self.shards)
+
+    def days(self) -> list[str]:
+        """Return the days that have documents, ascending."""
+        return sorted(self.shards)
+
+    def count(self) -> int:
+        """Return the number of documents."""
+        return self.documents
+
+    def search(self, query: str, mode: Mode, where: SearchFilter, limit: int, vector: bytes | None = None) -> list[Hit]:
+        """Return the best ``limit`` documents, best first. ``vector``: the query's; ``None``: it is made here.
 
         ``semantic`` scores are cosines, ``text`` scores BM25 over all shards that are searched, ``hybrid`` scores fused
         ranks.
         """
         shards = [shard for shard in self.shards.values() if shard.may_hold(where)]
-        depth = max(_FUSED, 2 * limit) if mode == "hybrid" else limit
+        depth = max(FUSED, 2 * limit) if mode == "hybrid" else limit
         rankings = []
         if mode != "text":
-            vector = self._embedder.embed([query])[0]
-            if any(vector):
-                rankings.append(_rank((shard, shard.nearest(vector, where, depth)) for shard in shards))
+            dense = vector_of(query, vector, self._embedder)
+            if any(dense):
+                rankings.append(_rank((shard, shard.nearest(dense, where, depth)) for shard in shards))
         if mode != "semantic":
             words = sparse_query(query)
             if words:
@@ -192,6 +209,10 @@ class Index:
         """Do one piece of housekeeping, if one is due; ``quiet``: nobody waits. Returns whether something was done."""
         if self._space is not None and self._space.free() < self._space.least:
             return False  # The engine writes through memory maps: on a full disk that kills the process.
+        if self._sealing is not None and self._sealing.end():
+            self._sealing = None
+            return True
+        busy = self._sealing.shard if self._sealing is not None else None
         now = time.monotonic()
         shards = [*self.shards.values(), *self.building.values()]
         opened = sorted((shard for shard in shards if shard.is_open), key=lambda shard: shard.used)
@@ -199,20 +220,33 @@ class Index:
             settled = quiet and now - shard.wrote > _SETTLED
             if shard.unflushed >= _UNFLUSHED or (settled and shard.unflushed):
                 shard.flush()
+            elif shard is busy:
+                continue
             elif settled and shard.wants_sweep:
                 shard.sweep()
+            elif now - shard.wrote > _SETTLED and self._can_seal(shard):
+                self._sealing = shard.seal()
             elif quiet and now - shard.used > _IDLE:
                 shard.close()
             else:
                 continue
             return True
-        if len(opened) > _OPEN:
+        if len(opened) > _OPEN and opened[0] is not busy:
             opened[0].close()
             return True
         return False
 
+    def _can_seal(self, shard: Shard) -> bool:
+        """Whether it is due, and nothing else is being sealed; the copy must have room on the disk."""
+        if self._sealing is not None or shard.unflushed or not shard.wants_seal:
+            return False
+        return self._space is None or self._space.free() > self._space.least + 2 * shard.bytes_on_disk
+
     def close(self) -> None:
         """Flush and close every shard; on a full disk leave that to the next start, which reads the engine's log."""
+        if self._sealing is not None:
+            self._sealing.stop()
+            self._sealing = None
         if self._space is not None and self._space.free() < self._space.least:
             return
         for shard in (*self.shards.values(), *self.building.values()):
@@ -234,10 +268,17 @@ class Index:
             for left in self._folder.iterdir():  # of an index that was being erased
                 if _DAY.fullmatch(left.name.removeprefix(_NEW)):
                     shutil.rmtree(left)
+            if not ours.size:
+                raise IndexUnusable(
+                    f"{path.parent}: the embedder {ours.embedder!r} has not answered yet, so that the size of its "
+                    f"vectors is not known. Next: see that it runs, or set embedder_dimensions"
+                ) from None
             save(path, ours)
             return ours.generation
         except msgspec.MsgspecError as error:
             raise IndexUnusable(f"{path}: not readable ({error}). Next: run `vectadb reindex`") from error
+        if not ours.size:  # It does not answer now. What it made is searched by words meanwhile.
+            self._embedder.size = ours.size = found.size
         if (found.format, found.embedder, found.size) != (ours.format, ours.embedder, ours.size):
             raise IndexUnusable(
                 f"{path}: the index was made with embedder {found.embedder!r} ({found.size} numbers, format "
@@ -245,6 +286,18 @@ class Index:
                 f"Next: run `vectadb reindex`, or configure the former embedder"
             )
         return found.generation
+
+
+def vectors_of(documents: Sequence[Document], vectors: Sequence[bytes] | None, embedder: Embedder) -> list[list[float]]:
+    """Return the vectors of documents: those that came with them, else the embedder's."""
+    if vectors is None:
+        return embedder.embed([document.text for document in documents])
+    return [numbers(vector, embedder.size) for vector in vectors]
+
+
+def vector_of(query: str, vector: bytes | None, embedder: Embedder) -> list[float]:
+    """Return the vector of a query: the one that came with it, else the embedder's."""
+    return embedder.embed([query])[0] if vector is None else numbers(vector, embedder.size)
 
 
 def weigh(shards: Sequence[Shard], words: list[int]) -> list[Words]:
@@ -274,7 +327,7 @@ def fuse(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
     fused: dict[tuple[str, str], Hit] = {}
     for hits in rankings:
         for rank, hit in enumerate(hits, start=1):
-            fused.setdefault((hit.day, hit.event_id), Hit(hit.event_id, hit.day, 0.0)).score += 1 / (_RRF_K + rank)
+            fused.setdefault((hit.day, hit.event_id), Hit(hit.event_id, hit.day, 0.0)).score += 1 / (RRF_K + rank)
     return sorted(fused.values(), key=_order)
 
 

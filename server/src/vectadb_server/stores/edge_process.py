@@ -1,9 +1,9 @@
-"""The search process: it alone holds the engine and the embedder, so that their long calls stop nobody else.
+"""The search process: it alone holds engine, or a Qdrant's client, and wordllama: their long calls stop nobody.
 
-Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET FOLDER LEAST``,
-with the bytes to leave free on the disk, and ``erase`` behind them where an index that cannot be used is to give way to
-an empty one; it ends when the other end of the socket closes. One thread: all waiting searches first, then one slice of
-what takes longer. Writes are done in the order they came. Nothing goes to stdout; stderr gets one JSON object a line.
+Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET``; the first
+message says what to serve, and it ends when the other end of the socket closes. One thread: all waiting searches first,
+then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout; stderr gets one
+JSON object a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vectadb_server.embedding import EmbeddingUnavailable, WordLlama
+from vectadb_server.embedding import Elsewhere, EmbeddingUnavailable, WordLlama
 from vectadb_server.stores.edge_index import Index
 from vectadb_server.stores.edge_shards import IndexUnusable
 from vectadb_server.stores.framing import (
@@ -37,12 +37,14 @@ from vectadb_server.stores.framing import (
     Frames,
     Hello,
     Listing,
+    Open,
     Refusal,
     Reply,
     Search,
     Survey,
     Upsert,
     decode_call,
+    decode_open,
     frame,
 )
 from vectadb_server.stores.space import Space
@@ -51,7 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from types import TracebackType
 
+    from vectadb_server.embedding import Embedder
     from vectadb_server.stores.base import Document
+    from vectadb_server.stores.search_engine import SearchEngine
 
     Steps = Generator[None, None, Reply]
 
@@ -64,9 +68,8 @@ Quick = Search | Count | Days
 Slow = Upsert | Delete | DropDays | Begin | Finish | Survey | Listing
 
 
-def serve(sock: socket.socket, index: Index) -> None:
+def serve(sock: socket.socket, index: SearchEngine, frames: Frames) -> None:
     """Answer calls until the other end closes."""
-    frames = Frames()
     reads: deque[Quick] = deque()
     writes: deque[tuple[Slow, Steps]] = deque()
     due = False
@@ -93,19 +96,21 @@ def serve(sock: socket.socket, index: Index) -> None:
         due = _maintain(index, quiet=not (ready or writes))
 
 
-def _read(index: Index, call: Quick) -> Reply:
+def _read(index: SearchEngine, call: Quick) -> Reply:
     try:
         reply = _reply(index, call)
         if isinstance(call, Search):
-            reply.hits = index.search(call.query, call.mode, call.where, call.limit)
+            reply.hits = index.search(call.query, call.mode, call.where, call.limit, call.vector)
         elif isinstance(call, Days):
-            reply.days = sorted(index.shards)
+            reply.days = index.days()
+        elif isinstance(call, Count):
+            reply.documents = index.count()
     except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
         return _failed(index, call.call, error)
     return reply
 
 
-def _step(index: Index, call: Slow, steps: Steps) -> Reply | None:
+def _step(index: SearchEngine, call: Slow, steps: Steps) -> Reply | None:
     """Go on with a call; the reply once it is done or has failed."""
     try:
         next(steps)
@@ -117,7 +122,7 @@ def _step(index: Index, call: Slow, steps: Steps) -> Reply | None:
     return None
 
 
-def _steps(index: Index, call: Slow) -> Steps:
+def _steps(index: SearchEngine, call: Slow) -> Steps:
     """Do what takes long, or must be done in order, a few milliseconds at a time."""
     if isinstance(call, Begin):
         fresh = index.begin(call.day)
@@ -135,10 +140,13 @@ def _steps(index: Index, call: Slow) -> Steps:
     return _reply(index, call)
 
 
-def _written(index: Index, call: Upsert | Delete | DropDays) -> Iterator[None]:
+def _written(index: SearchEngine, call: Upsert | Delete | DropDays) -> Iterator[None]:
     if isinstance(call, Upsert):
+        start = 0
         for documents in _slices(call.documents):
-            index.upsert(documents)
+            vectors = call.vectors[start : start + len(documents)] if call.vectors is not None else None
+            index.upsert(documents, vectors)
+            start += len(documents)
             yield
     elif isinstance(call, Delete):
         days: dict[str, list[str]] = {}
@@ -149,14 +157,14 @@ def _written(index: Index, call: Upsert | Delete | DropDays) -> Iterator[None]:
                 index.delete(day, event_ids[start : start + _DELETED])
                 yield
     else:
-        for day in [day for day in index.shards if day < call.before]:
+        for day in [day for day in index.days() if day < call.before]:
             index.drop(day)
             log("info", "dropped a day of the search index", day=day)
             yield
 
 
-def _reply(index: Index, call: Quick | Slow) -> Reply:
-    return Reply(call.call, index.documents, len(index.shards))
+def _reply(index: SearchEngine, call: Quick | Slow) -> Reply:
+    return Reply(call.call, index.documents, index.day_count)
 
 
 def _slices(documents: list[Document]) -> Iterator[list[Document]]:
@@ -172,7 +180,7 @@ def _slices(documents: list[Document]) -> Iterator[list[Document]]:
         yield part
 
 
-def _maintain(index: Index, *, quiet: bool) -> bool:
+def _maintain(index: SearchEngine, *, quiet: bool) -> bool:
     try:
         return index.maintain(quiet=quiet)
     except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
@@ -180,9 +188,9 @@ def _maintain(index: Index, *, quiet: bool) -> bool:
         return False
 
 
-def _failed(index: Index, call: int, error: Exception) -> Reply:
+def _failed(index: SearchEngine, call: int, error: Exception) -> Reply:
     log("error", "a call to the search index failed", error=repr(error))
-    return Reply(call, index.documents, len(index.shards), error=str(error) or type(error).__name__)
+    return Reply(call, index.documents, index.day_count, error=str(error) or type(error).__name__)
 
 
 def _send(sock: socket.socket, message: Answer) -> None:
@@ -224,33 +232,54 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _index(folder: Path, least: int, *, erase: bool) -> Index:
+@contextmanager
+def _opened(asked: Open) -> Iterator[SearchEngine]:
+    """What is asked for; an index in a folder is this process's alone."""
+    embedder = WordLlama() if asked.embedder is None else Elsewhere(asked.embedder, asked.size)
+    if asked.remote is not None:
+        from vectadb_server.stores.qdrant import RemoteIndex
+
+        yield RemoteIndex(asked.remote, embedder, erase=asked.erase)
+        return
+    with _locked(Path(asked.folder)):
+        yield _index(Path(asked.folder), asked.least, embedder, erase=asked.erase)
+
+
+def _index(folder: Path, least: int, embedder: Embedder, *, erase: bool) -> Index:
     """Open the index; where it cannot be used and ``erase`` says so, an empty one in its place."""
-    embedder, space = WordLlama(), Space(folder, least)
+    space = Space(folder, least)
     try:
         return Index(folder, embedder, space)
     except IndexUnusable as error:
         if not erase:
             raise
         log("warning", "the search index is erased, to be made anew", reason=str(error))
-        folder.joinpath("meta.json").unlink()  # What is left without it counts as nothing.
+        folder.joinpath("meta.json").unlink(missing_ok=True)  # What is left without it counts as nothing.
         return Index(folder, embedder, space)
 
 
-def main(descriptor: int, folder: Path, least: int, *, erase: bool = False) -> int:
-    """Serve the index in ``folder`` over the socket ``descriptor``, leaving ``least`` bytes free on the disk.
+def _first(sock: socket.socket, frames: Frames) -> Open | None:
+    """The first message; ``None``: the server is gone."""
+    while data := sock.recv(1 << 16):
+        for message in frames.feed(data):
+            return decode_open(message)
+    return None
 
-    ``erase``: an index that cannot be used is made empty. Returns the exit code.
-    """
+
+def main(descriptor: int) -> int:
+    """Serve what the first message on the socket ``descriptor`` says. Returns the exit code."""
     sys.excepthook = _log_crash
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
+    frames = Frames()
     with socket.socket(fileno=descriptor) as sock:
         try:
-            with _locked(folder):
-                index = _index(folder, least, erase=erase)
+            asked = _first(sock, frames)
+            if asked is None:
+                return 0
+            with _opened(asked) as index:
                 try:
-                    _send(sock, Hello(index.generation, index.documents, len(index.shards)))
-                    serve(sock, index)
+                    _send(sock, Hello(index.generation, index.documents, index.day_count))
+                    serve(sock, index, frames)
                 finally:
                     index.close()
         except ConnectionError:
@@ -262,4 +291,4 @@ def main(descriptor: int, folder: Path, least: int, *, erase: bool = False) -> i
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), erase="erase" in sys.argv[4:]))
+    sys.exit(main(int(sys.argv[1])))

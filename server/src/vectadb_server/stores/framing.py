@@ -8,6 +8,7 @@ ends.
 from __future__ import annotations
 
 import hashlib
+import struct
 import zlib
 
 import msgspec
@@ -33,14 +34,39 @@ def mark_of(event_id: str, us: int, trace: str | None) -> int:
     return int.from_bytes(hashlib.sha256(f"{event_id} {us} {trace or ''}".encode()).digest()[:16], "big")
 
 
+class Remote(msgspec.Struct):
+    """A Qdrant, and the collection in it."""
+
+    url: str
+    key: str | None
+    collection: str
+
+
+class Open(msgspec.Struct, tag=True):
+    """The server's first message: what the process is to serve.
+
+    ``least``: bytes to leave free on the disk. ``erase``: an index that cannot be used gives way to an empty one.
+    ``embedder``: whose vectors come with the texts, ``size`` numbers each (0: not known yet); ``None``: the process
+    makes them. ``remote``: where the index is, if not in ``folder``.
+    """
+
+    folder: str
+    least: int = 0
+    erase: bool = False
+    embedder: str | None = None
+    size: int = 0
+    remote: Remote | None = None
+
+
 class Search(msgspec.Struct, tag=True):
-    """Asks for the best ``limit`` documents."""
+    """Asks for the best ``limit`` documents. ``vector``: the query's, where the process does not make it."""
 
     call: int
     query: str
     mode: Mode
     where: SearchFilter
     limit: int
+    vector: bytes | None = None
 
 
 class Count(msgspec.Struct, tag=True):
@@ -50,10 +76,14 @@ class Count(msgspec.Struct, tag=True):
 
 
 class Upsert(msgspec.Struct, tag=True):
-    """Indexes documents; answered when a crash of the process cannot lose them."""
+    """Indexes documents; answered when a crash of the process cannot lose them.
+
+    ``vectors``, where the process does not make them: float32, little-endian; empty for a document that has none.
+    """
 
     call: int
     documents: list[Document]
+    vectors: list[bytes] | None = None
 
 
 class Delete(msgspec.Struct, tag=True):
@@ -143,10 +173,11 @@ Answer = Hello | Refusal | Reply
 
 _encoder = msgspec.msgpack.Encoder()
 decode_call = msgspec.msgpack.Decoder(Call).decode
+decode_open = msgspec.msgpack.Decoder(Open).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
-def frame(message: Call | Answer) -> bytes:
+def frame(message: Open | Call | Answer) -> bytes:
     """Return the message as a frame.
 
     Raises:
@@ -160,6 +191,17 @@ def frame(message: Call | Answer) -> bytes:
         raise ValueError(f"a message to or from the search process has {size} bytes, at most {MOST} are possible")
     buffer[:_LENGTH] = size.to_bytes(_LENGTH, "big")
     return bytes(buffer)
+
+
+def numbers(vector: bytes, size: int) -> list[float]:
+    """Return the numbers of a vector as it travels; zeros for one that is empty.
+
+    Raises:
+        ValueError: it has not ``size`` numbers.
+    """
+    if len(vector) not in {0, 4 * size}:
+        raise ValueError(f"a vector has {len(vector) // 4} numbers; the index takes {size}")
+    return list(struct.unpack(f"<{size}f", vector)) if vector else [0.0] * size
 
 
 class Frames:
