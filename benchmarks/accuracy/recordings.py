@@ -86,6 +86,7 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
     models: list[dict[str, Any]] = []
     asked: dict[str, dict[str, Any]] = {}
     answer = None
+    agents = {*_LANGCHAIN_RUNS, *told.get("agents", ())}
 
     def agent_around(run: str | None) -> int | None:
         while run is not None and run not in numbers:
@@ -96,9 +97,13 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
         run, parent = seen["run_id"], seen["parent_run_id"]
         above[run] = parent
         kind = seen["event"]
-        if kind == "chain_start" and seen["name"] in _LANGCHAIN_RUNS:
-            runs.append({"kind": "agent", "name": seen["name"], "within": agent_around(parent), "printed": True})
+        if kind == "chain_start" and seen["name"] in agents:
+            within = agent_around(parent)
+            told_by_name = not verbose or "printed_name" not in seen
+            runs.append({"kind": "agent", "name": seen["name"], "within": within, "printed": told_by_name})
             numbers[run] = len(runs) - 1
+            if within is None:
+                answer = None  # that of the question before
         elif kind == "agent_action":
             actions.setdefault(run, deque()).append(seen)
         elif kind == "tool_start":
@@ -116,10 +121,14 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
                 "within": agent_around(parent),
                 "printed": {"arguments": "full", "result": "absent"},
             }
+            if verbose and action is None:  # no agent's: a result alone is printed, a ToolMessage with its tool's name
+                calls[run]["printed"] |= {"name": "absent", "arguments": "absent"}
         elif kind == "tool_end" and run in calls:
             output = seen["output"]
             calls[run]["result"] = output if verbose else output.strip()
             calls[run]["printed"]["result"] = "full"
+            if "printed" in seen:
+                calls[run]["printed"]["name"] = "full"
         elif kind == "llm_start" and not verbose:
             asked[run] = {"model": None, "input_tokens": None, "output_tokens": None}
             asked[run]["printed"] = {"call": True, "tokens": False, "model": False}
@@ -128,5 +137,5 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
             asked[run] |= {key: seen[key] for key in ("model", "input_tokens", "output_tokens")}
             asked[run]["printed"] = {"call": True, "tokens": seen["input_tokens"] is not None, "model": True}
         elif kind == "agent_finish" and verbose and seen["log"] and isinstance(seen["output"], str):
-            answer = seen["output"]
+            answer = seen["output"] if runs[numbers[run]]["within"] is None else answer
     return Recording("langchain", path.stem, held_out, told["stdout"], None, list(calls.values()), runs, models, answer)

@@ -1,5 +1,6 @@
 """Spans and content records of Bedrock AgentCore, true to AWS's documentation: scenario data makes log and truth.
 
+This is the open half, by the hand that wrote the parser; ``held_out.py`` is the other.
 A scenario is a list of runs of an agent; each has steps: calls of the model, calls of tools, agents inside a tool.
 Sources: docs.aws.amazon.com/bedrock-agentcore/latest/devguide/supported-frameworks-strands.html and
 …/supported-frameworks-telemetry.html (split and unified telemetry, Strands), as of 2025-12. Both log groups are written
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import held_out
 from documented import Documented, write
 
 PAGES = {
@@ -236,41 +238,40 @@ TRICKY = Call("note", {"text": 'He said: "a {b} \\ c"\n\té 東京', "n": None},
 EMPTY = Call("clear", {}, "")
 BROKEN = Call("database", {"sql": "select 1"}, None, "ConnectionError: database is down")
 INNER = Agent("researcher", "Find shipping times.", [[SEARCH]], "Two days.")
-SCENARIOS: dict[str, tuple[str, str, list[Agent], bool]] = {
+SCENARIOS: dict[str, tuple[str, str, list[Agent]]] = {
     "several_tools": (
         "two tools, one after the other", "split",
-        [Agent("shop", "Shipping, and the price of A-7?", [[SEARCH], [PRICES]], "Two days, 12.50.")], False,
+        [Agent("shop", "Shipping, and the price of A-7?", [[SEARCH], [PRICES]], "Two days, 12.50.")],
     ),
     "tool_fails": (
         "a tool fails and the agent says so", "split",
-        [Agent("shop", "Count the orders.", [[BROKEN]], "The database is down.")], False,
+        [Agent("shop", "Count the orders.", [[BROKEN]], "The database is down.")],
     ),
     "nested_agent": (
         "an agent behind a tool of another", "split",
         [Agent("shop", "How long?", [[Call("ask", {"q": "shipping"}, "Two days.", agent=INNER)]], "It takes two.")],
-        False,
     ),
     "inline_words": (
         "telemetry that is not split: the words stand in the spans", "inline",
-        [Agent("shop", "Shipping?", [[SEARCH], [TRICKY]], "Two days.")], False,
+        [Agent("shop", "Shipping?", [[SEARCH], [TRICKY]], "Two days.")],
     ),
-    "no_tool": ("a question and an answer", "split", [Agent("shop", "Say hello.", [], "Hello!")], False),
+    "no_tool": ("a question and an answer", "split", [Agent("shop", "Say hello.", [], "Hello!")],),
     "parallel_calls": (
         "three calls in one reply", "split",
-        [Agent("shop", "Both?", [[SEARCH, PRICES, SEARCH]], "Two days, 12.50.")], True,
+        [Agent("shop", "Both?", [[SEARCH, PRICES, SEARCH]], "Two days, 12.50.")],
     ),
     "tricky_inputs": (
         "quotes, braces, newlines, other scripts; an empty result", "split",
-        [Agent("shop", "Note {this}: \"a\"", [[TRICKY, EMPTY]], "Noted: „é“.")], True,
+        [Agent("shop", "Note {this}: \"a\"", [[TRICKY, EMPTY]], "Noted: „é“.")],
     ),
-    "model_fails": ("the model fails and the run with it", "split", [Agent("shop", "Shipping?", [[SEARCH]])], True),
+    "model_fails": ("the model fails and the run with it", "split", [Agent("shop", "Shipping?", [[SEARCH]])],),
     "two_requests": (
         "two requests of one session", "split",
-        [Agent("shop", "Shipping?", [[SEARCH]], "Two."), Agent("shop", "And A-7?", [[PRICES]], "12.50.")], True,
+        [Agent("shop", "Shipping?", [[SEARCH]], "Two."), Agent("shop", "And A-7?", [[PRICES]], "12.50.")],
     ),
     "spans_only": (
         "only the spans are read: no words", "spans",
-        [Agent("shop", "Shipping?", [[SEARCH], [BROKEN]], "Two days.")], True,
+        [Agent("shop", "Shipping?", [[SEARCH], [BROKEN]], "Two days.")],
     ),
 }  # fmt: skip
 
@@ -278,14 +279,20 @@ SCENARIOS: dict[str, tuple[str, str, list[Agent], bool]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write AgentCore's documented telemetry.")
     parser.add_argument("scenario", nargs="*")
-    for name in parser.parse_args().scenario or SCENARIOS:
-        shows, how, agents, held_out = SCENARIOS[name]
+    wanted = parser.parse_args().scenario
+    for play in held_out.SCENARIOS:
+        if not wanted or play.__name__ in wanted:
+            told = Documented()
+            records = play(told)
+            write("agentcore", play.__name__, play.__doc__ or "", held_out.PAGES, records, told, held_out=True)
+    for name in (each for each in SCENARIOS if not wanted or each in wanted):
+        shows, how, agents = SCENARIOS[name]
         telemetry = Telemetry(name, how)
         for agent in agents:
             telemetry.play(agent)
         if how == "spans":
             telemetry.told.answer = None
-        write("agentcore", name, shows, PAGES, telemetry.records, telemetry.told, held_out=held_out)
+        write("agentcore", name, shows, PAGES, telemetry.records, telemetry.told, held_out=False)
 
 
 if __name__ == "__main__":
