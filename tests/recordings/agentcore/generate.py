@@ -123,8 +123,7 @@ class Telemetry:
 
     def _tool(self, call: Call, id_: str, parent: str, run: int) -> None:
         span, begun = self._id(), self._tick()
-        how = "absent" if self.how == "spans" else "full"
-        self.told.call(call.name, call.arguments, call.result, call.error, id_, run, how)
+        self.told.call(call.name, call.arguments, call.result, call.error, id_, run)
         if call.agent is not None:
             self._agent(call.agent, span, run)
         value = call.error if call.error is not None else call.result
@@ -146,7 +145,7 @@ class Telemetry:
         self, name: str, span: str, parent: str, begun: int, attributes: dict[str, Any], types: set[str],
         asked: list[dict[str, Any]], reply: tuple[dict[str, Any], str] | None, failure: str | None,
     ) -> None:  # fmt: skip
-        """A span, and what was said in it: in a record of its own, in the span's events, or nowhere."""
+        """A span, and what was said in it: in a record of its own, or in the span's events."""
         events: list[dict[str, Any]] = []
         body: dict[str, Any] = {"input": {"messages": asked}}
         if reply is not None:
@@ -269,10 +268,6 @@ SCENARIOS: dict[str, tuple[str, str, list[Agent]]] = {
         "two requests of one session", "split",
         [Agent("shop", "Shipping?", [[SEARCH]], "Two."), Agent("shop", "And A-7?", [[PRICES]], "12.50.")],
     ),
-    "spans_only": (
-        "only the spans are read: no words", "spans",
-        [Agent("shop", "Shipping?", [[SEARCH], [BROKEN]], "Two days.")],
-    ),
 }  # fmt: skip
 
 
@@ -290,8 +285,6 @@ def main() -> None:
         telemetry = Telemetry(name, how)
         for agent in agents:
             telemetry.play(agent)
-        if how == "spans":
-            telemetry.told.answer = None
         write("agentcore", name, shows, PAGES, telemetry.records, telemetry.told, held_out=False)
 
 

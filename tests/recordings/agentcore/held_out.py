@@ -436,6 +436,26 @@ def stopped(told: Documented) -> Records:
     return trace.out
 
 
+def spans_alone(told: Documented) -> Records:
+    """Only ``aws/spans`` is read: who called what, when, at which cost, but no words; one call fails"""
+    trace = Trace(told, "spans_alone")
+    root, agent, round_ = trace.id(), trace.id(), trace.id()
+    run = told.run("agent", "TravelAgent")
+    asked = "Book it."
+    trace.chat(
+        round_, run, (66, 12), asked, [use("tooluse_m", "search_flights", FLIGHT), use("tooluse_n", "book_flight", {})]
+    )
+    trace.tool(trace.id(), round_, run, "search_flights", "tooluse_m", FLIGHT, "[]")
+    trace.tool(trace.id(), round_, run, "book_flight", "tooluse_n", {}, None, error="no flight given")
+    trace.cycle(round_, agent)
+    trace.chat(agent, run, (99, 5), asked, [{"text": "There is none."}])
+    trace.agent(agent, root, "TravelAgent", asked, "There is none.", (165, 17))
+    trace.request(root)
+    for call in told.calls:
+        call["printed"] |= {"arguments": "absent", "result": "absent"}
+    return [each for each in trace.out if each[1] != {"message"}]
+
+
 def langgraph_opentelemetry(told: Documented) -> Records:
     """LangGraph by OpenTelemetry's instrumentation, split: traceloop.span.kind, serialized states"""
     trace = Trace(told, "langgraph_opentelemetry", scope="opentelemetry.instrumentation.langchain")
@@ -509,5 +529,6 @@ def langgraph_openinference(told: Documented) -> Records:
 
 SCENARIOS: tuple[Callable[[Documented], Records], ...] = (
     split_cycles, unified_typescript, out_of_order, tool_raises, three_levels, with_logs, two_sessions, stopped,
+    spans_alone,
     langgraph_opentelemetry, langgraph_openinference,
 )  # fmt: skip
