@@ -148,7 +148,7 @@ def astream_prints(verbose: bool, config: RunnableConfig) -> None:
         script = [say("I look it up.", ("lookup", {"key": 'a.b[0]: "c"'})), say("It is empty, sorry.")]
         agent = create_agent(StreamingChat(script=script), [lookup], system_prompt="Be kind. {never} mind.")
         async for message, _ in agent.astream(asked("What is a.b?"), config, stream_mode="messages"):
-            print(message.text, end="", flush=True)
+            print(cast(Any, message).text, end="", flush=True)
         print("\n-- done --")
 
     asyncio.run(run())
