@@ -25,8 +25,9 @@ Record = tuple[int, str, int | None]
 
 def invocations(recording: Recording) -> list[str]:
     """The request ids of the invocations that the recording's text is of, in order."""
-    if recording.framework in NAMING:
-        return [run["name"] for run in recording.runs if run["kind"] == "invocation"]
+    named = [run["name"] for run in recording.runs if run["kind"] == "invocation"]
+    if named or recording.framework in NAMING:
+        return named
     if recording.framework in BARE:
         return []
     return [str(uuid.uuid5(uuid.NAMESPACE_URL, recording.key))]

@@ -138,6 +138,7 @@ def test_thousands_of_lines_that_each_open_a_block() -> None:
         "Traceback (most recent call last):\n",
         "\x1b[1m> Entering new x chain...\x1b[0m\n",
         "[chain/start] [x\n",
+        "DEBUG:openai.agents:Tool t returned x\n",
     )
     for opener in openers:
         nothing_is_lost([opener] * 5_000)
@@ -156,6 +157,7 @@ GROWING = {
     "fence": lambda n: '\x1b[32;1m\x1b[1;3m```json {"action"' * (n // 20),
     "traceback": lambda n: "Traceback (most recent call last):\n" * (n // 35),
     "frames": lambda n: "Traceback (most recent call last):\n" + "a.b: \n" * (n // 6),
+    "messages": lambda n: "DEBUG:openai.agents:Tool t returned x\nmore\n" * (n // 43),
     "many a": lambda n: "a" * n + "!",
     "spaces": lambda n: "[ERROR]" + " " * n,
     "ids": lambda n: "session_id=" * (n // 11),

@@ -28,6 +28,8 @@ NAMES = [
 #: that go on over several lines, what a tool itself prints between the words of an agent.
 KNOWN_WRONG = {
     "autogen/tricky_inputs.console": 1,
+    "framed/openai_agents_tool_raises.lambda": 2,
+    "framed/openai_agents_tool_raises.logging": 2,
     "langgraph/tool_raises.debug": 2,
     "langgraph/tool_raises.pretty": 2,
     "langgraph/tool_raises.updates": 2,
@@ -61,7 +63,7 @@ def parsed(framework: str, records: list[str]) -> list[tuple[Event, set[int]]]:
     done = sorted([*done, *joiner.flush()], key=lambda each: (each.tags[0], int(each.block.parts[0])))
     found: list[tuple[Event, set[int]]] = []
     for each in done:
-        asked = used if each.owner is None else [used[each.owner]]
+        asked = used if each.owner is None else [used[each.owner], *used]
         made = next((made for parser in asked if (made := parser.parse(each.block)) is not None), [Event()])
         found += [(event, set(each.tags)) for event in made]
     return found
@@ -73,9 +75,8 @@ def lines_of(text: str) -> list[str]:
 
 
 def portrait(events: list[tuple[Event, set[int]]], framework: str) -> list[Any]:
-    return [
-        (event.event_type, event.properties) for event, _ in events if event.properties.get("framework") == framework
-    ]
+    named = {"openai_agents"} if framework == "framed" else {framework}
+    return [(event.event_type, event.properties) for event, _ in events if event.properties.get("framework") in named]
 
 
 def value(printed: Any) -> Any:
@@ -131,7 +132,8 @@ def test_records_without_their_newline_give_the_same_events(name: str) -> None:
     assert by_line == portrait(parsed(framework, [line.removesuffix("\n") for line in lines_of(text)]), framework)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "several" in name or "nested" in name])
+#: Not of frames: a line that has one ends the message before, whatever that is.
+@pytest.mark.parametrize("name", [n for n in NAMES if ("several" in n or "nested" in n) and not n.startswith("framed")])
 def test_a_log_line_anywhere_changes_nothing(name: str) -> None:
     framework, text = name.partition("/")[0], recording(name)["text"]
     lines = lines_of(text)

@@ -143,6 +143,17 @@ class Watch(AgentHooks[Any]):
 Build = Callable[[Any, AgentHooks[Any], Tape, dict[str, str]], Agent[Any]]
 
 
+def verbose() -> logging.Handler:
+    """The SDK's own way to print its log: neither level nor time."""
+    enable_verbose_stdout_logging()
+    (handler,) = LOGGER.handlers
+    return handler
+
+
+HANDLERS: dict[str, Callable[[], logging.Handler]] = {"debug": verbose, "data": verbose}
+"""What writes the log, by form; ``../framed/generate.py`` has more."""
+
+
 def run(build: Build, *script: Any, prompt: str = "Go", chat: bool = False) -> Callable[[Tape, Truth, str], None]:
     """One run of an agent; the form says what is printed. A failure is printed as a Lambda handler might."""
 
@@ -152,8 +163,7 @@ def run(build: Build, *script: Any, prompt: str = "Go", chat: bool = False) -> C
             set_trace_processors([Printing(tape)])
         else:
             set_trace_processors([])
-            enable_verbose_stdout_logging()
-            (handler,) = LOGGER.handlers
+            handler = HANDLERS[form]()
             emit = handler.emit
 
             def labelled(record: logging.LogRecord) -> None:
@@ -189,7 +199,8 @@ def run(build: Build, *script: Any, prompt: str = "Go", chat: bool = False) -> C
             with tape.labelled("error"):
                 traceback.print_exc()
         finally:
-            LOGGER.handlers.clear()
+            for each in (LOGGER, logging.getLogger()):
+                each.handlers.clear()
             LOGGER.setLevel(logging.NOTSET)
 
     return play

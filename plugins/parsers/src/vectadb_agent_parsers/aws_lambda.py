@@ -99,6 +99,17 @@ class LambdaParser(Parser):
         return ()
 
 
+def frame(text: str) -> tuple[Event, int] | None:
+    """Read the frame that a runtime puts around a message: an event of that alone, and where the message begins."""
+    if (found := _FRAME.match(text)) is not None:
+        level, time, request, _ = found.groups()
+    elif (found := _NODE_FRAME.match(text)) is not None:
+        time, request, level, _ = found.groups()
+    else:
+        return None
+    return _message(level, time, None if request == "undefined" else request, ""), found.start(4)
+
+
 def _is_json_boundary(text: str) -> bool:
     if not any(mark in text for mark in _JSON_BOUNDARIES):
         return False

@@ -1,75 +1,97 @@
-"""``framed``: a framework's line inside the frame of a logger, as where its log goes through ``logging``'s handlers.
+"""``framed``: a framework's message inside the frame of a logger, as where its log goes through ``logging``'s handlers.
 
-``[INFO]<TAB>time<TAB>request<TAB>message`` on Lambda, ``time LEVEL name: message``, ``LEVEL:name:message`` and the like
-around a line that AutoGen's event log, the OpenAI Agents SDK or a workflow of LlamaIndex writes. The frame gives time,
-request and level, the framework's parser the rest. What goes on over further lines stays with the frame's own parser.
+``[INFO]<TAB>time<TAB>request<TAB>message`` on Lambda, ``time LEVEL name: message``, ``LEVEL:name:message`` and so on.
+The frame gives time, request and level, the framework's parser the rest. Of a message of several lines the first alone
+has the frame: the others belong to it up to the next line that has one, or to where the framework's parser says.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vectadb_agent import Block, ComponentConfig, Parser
+from vectadb_agent_parsers import aws_lambda, langchain_debug, python_logging
 from vectadb_agent_parsers.autogen import AutoGenParser
-from vectadb_agent_parsers.aws_lambda import LambdaParser
+from vectadb_agent_parsers.crewai import CrewAIParser
+from vectadb_agent_parsers.langchain import LangChainParser
+from vectadb_agent_parsers.langgraph import LangGraphParser
+from vectadb_agent_parsers.line_cutting import Step, cut_lines
 from vectadb_agent_parsers.llamaindex import LlamaIndexParser
 from vectadb_agent_parsers.openai_agents import OpenAIAgentsParser
-from vectadb_agent_parsers.python_logging import PythonLoggingParser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vectadb_agent import Event
+    from vectadb_agent import Event, Piece
 
-#: One of these is in every line meant here: cheaper to see than to try each frame.
-_MARKS = (
-    '"type": "LLM',
-    '"type": "ToolCall"',
-    "Invoking tool ",
-    "Tool ",
-    "Running agent ",
-    "Calling LLM",
-    "LLM responded",
-    "Received model response",
-    " current trace",
-    "Creating trace",
-    "[tick] ",
-    "[result] ",
-    "|_",
+_FIRST = frozenset("[0123456789DIWEC")
+#: What a message begins with that a framework may know: cheaper to see than to ask each of them.
+_BEGINNINGS = (
+    *("{", "[", "===", "----", "╭─", "\x1b["),
+    *("Running agent ", "Starting turn ", "Turn ", "Invoking ", "Tool ", "MCP tool "),
+    *("Calling LLM", "LLM resp", "Received model response", "Processing output item "),
+    *("Creating ", "Setting current trace", "Resetting current trace", "No conversation_id", "Using conversation_id"),
+    *("Added user message to memory: ", "Step ", "> Running step ", "Trace: ", "    "),
 )
 
 
 class FramedParser(Parser):
-    """Lines of AutoGen, the OpenAI Agents SDK and LlamaIndex behind a logger's or Lambda's prefix."""
+    """Messages of agent frameworks behind a logger's or Lambda's prefix.
+
+    Of LangChain those that its ``LoggingCallbackHandler`` writes: what it prints with ``verbose=True`` is no message.
+    """
 
     name: ClassVar[str] = "framed"
     Config = ComponentConfig
 
     def __init__(self, config: ComponentConfig) -> None:
         super().__init__(config)
-        frames = (LambdaParser, PythonLoggingParser)
-        self._frames: Sequence[Parser] = [each(each.Config(type=each.name)) for each in frames]
-        self._families: Sequence[Parser] = [
-            each(each.Config(type=each.name)) for each in (AutoGenParser, OpenAIAgentsParser, LlamaIndexParser)
-        ]
+        families = (AutoGenParser, CrewAIParser, LlamaIndexParser, OpenAIAgentsParser, LangGraphParser, LangChainParser)
+        self._families: Sequence[Parser] = [each(each.Config(type=each.name)) for each in families]
+        self._logging = python_logging.PythonLoggingParser(ComponentConfig(type="python_logging"))
 
     def parse(self, block: Block) -> list[Event] | None:
-        """Make the events of the line inside the frame, if a framework knows it."""
+        """Make the events of the message inside the frame, if a framework knows it."""
         text = block.text
-        if not any(mark in text for mark in _MARKS) or text.find("\n", 0, -1) >= 0:
+        framed = _frame(text)
+        if framed is None or not text.startswith(_BEGINNINGS, framed[1]):
             return None
-        for frame in self._frames:
-            outer = frame.parse(block)
-            if outer is None or len(outer) != 1:
-                continue
-            message = outer[0].properties.get("message")
-            if type(message) is str and message != text and (made := self._inner(block, message)):
-                return _put_into(outer[0], made, text)
-        return None
+        frame, begin = framed
+        message = Block(block.records[:1], (text[begin:],), ("0",))
+        made = next((made for family in self._asked(message.text) if (made := family.parse(message))), None)
+        return None if made is None else _put_into(frame, made, text)
 
-    def _inner(self, block: Block, message: str) -> list[Event] | None:
-        inner = Block(block.records[:1], (message,), ("0",))
-        return next((made for family in self._families if (made := family.parse(inner))), None)
+    def pieces(self, text: str, state: Any) -> Sequence[Piece]:
+        """Join the lines of a message. ``state``: whose it is, and that family's own."""
+        if state is None and text[:1] not in _FIRST:
+            return ()
+        return cut_lines(text, state, self._step)
+
+    def _step(self, line: str, state: Any) -> Step | None:
+        framed = _frame(line)
+        if framed is None:
+            if state is None:
+                return None
+            number, inner = state
+            cut = self._families[number].pieces(line, inner)
+            goes_on = len(cut) == 1 and cut[0].kind == "continue"
+            return Step("continue", (number, cut[0].state), cut[0].closes) if goes_on else None
+        if line.startswith(_BEGINNINGS, framed[1]):
+            message = line[framed[1] :]
+            for number, family in enumerate(self._asked(message)):
+                cut = family.pieces(message, None)
+                if len(cut) == 1 and cut[0].kind == "start":
+                    return Step("start", (number, cut[0].state), cut[0].closes)
+        if state is None or self._logging.pieces(line, None):
+            return None
+        return Step("start", None, closes=True)  # somebody else's message: what goes on from here is not ours
+
+    def _asked(self, message: str) -> Sequence[Parser]:
+        return self._families if langchain_debug.is_head(message) else self._families[:-1]
+
+
+def _frame(text: str) -> tuple[Event, int] | None:
+    return aws_lambda.frame(text) or python_logging.frame(text) if text[:1] in _FIRST else None
 
 
 def _put_into(frame: Event, made: list[Event], text: str) -> list[Event]:

@@ -109,26 +109,33 @@ def _is_error_line(text: str) -> bool:
     )
 
 
-def _logged(text: str) -> Event | None:
-    first = text[:1]
-    if first not in _DIGITS and not text.startswith(_LEVEL_FIRST):
+def frame(text: str) -> tuple[Event, int] | None:
+    """Read what a logger puts before its message: an event of that alone, and where in ``text`` the message begins."""
+    if text[:1] not in _DIGITS and not text.startswith(_LEVEL_FIRST):
         return None
     for form, (time, level, name) in _FORMS:
         found = form.match(text)
         if found is None:
             continue
         normal = level_name(found[level])
-        message = text[found.end() :]
-        traceback = message.find("\n" + HEADING)
-        properties: dict[str, Any] = {
-            "level": normal or found[level],
-            "message": (message if traceback < 0 else message[:traceback]).rstrip("\r\n"),
-        }
+        properties: dict[str, Any] = {"level": normal or found[level]}
         if found[name]:
             properties["logger"] = found[name]
-        return Event(
+        event = Event(
             event_type="error" if normal in ERROR_LEVELS else "log",
             timestamp=microseconds(found[time]),
             properties=properties,
         )
+        return event, found.end()
     return None
+
+
+def _logged(text: str) -> Event | None:
+    framed = frame(text)
+    if framed is None:
+        return None
+    event, begin = framed
+    message = text[begin:]
+    traceback = message.find("\n" + HEADING)
+    event.properties["message"] = (message if traceback < 0 else message[:traceback]).rstrip("\r\n")
+    return event
