@@ -17,8 +17,9 @@ from vectadb_agent.config import AgentSettings, Configuration
 from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.errors import CheckError, PermanentError, UsageError
 from vectadb_agent.host import Host
-from vectadb_agent.pipeline import HOUR, Pipeline
+from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.records import rfc3339
+from vectadb_agent.settling import HOUR
 from vectadb_agent.state import State
 from vectadb_agent.testing.archive import ArchiveSource
 from vectadb_agent.testing.fakes import MemorySink

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from vectadb_agent import Batch, Block, ComponentConfig, Event, LogRecord, LogStream, Outcome, Parser, Piece, Result
 from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.errors import CheckError, ParseError, PermanentError, TooLargeError
-from vectadb_agent.pipeline import OVERHEAD, Pipeline
+from vectadb_agent.pipeline import Pipeline
+from vectadb_agent.settling import OVERHEAD
 from vectadb_agent.state import State
 from vectadb_agent.testing.fakes import ListSource, MemorySink, failing
 
@@ -446,7 +447,7 @@ async def test_the_ledger_knows_a_record_only_when_all_its_pieces_have_arrived(s
 async def test_what_arrives_faster_than_it_is_saved_waits_and_a_full_disk_makes_the_ledger_forget(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vectadb_agent.pipeline.UNSAVED", 1_000)
+    monkeypatch.setattr("vectadb_agent.saving.UNSAVED", 1_000)
     most = 0
     pipeline = build(ListSource(batches([f"m{n}" for n in range(6_000)], size=500)), state, MemorySink(batch_age="0s"))
     save = state.save

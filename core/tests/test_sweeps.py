@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece
 from vectadb_agent.config import Pipeline as Settings
-from vectadb_agent.pipeline import HOUR, Pipeline
+from vectadb_agent.pipeline import Pipeline
+from vectadb_agent.settling import HOUR
 from vectadb_agent.state import State
 from vectadb_agent.sweeps import Sweeper
 from vectadb_agent.testing.archive import ArchiveSource

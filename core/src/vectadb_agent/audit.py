@@ -20,8 +20,8 @@ from vectadb_agent.comparing import Total, held_by_sinks, holdings, missing, per
 from vectadb_agent.errors import CheckError
 from vectadb_agent.join import HOLD, Joiner
 from vectadb_agent.lanes import BEGIN
-from vectadb_agent.pipeline import HOUR, key_of
 from vectadb_agent.records import rfc3339
+from vectadb_agent.settling import HOUR, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,8 +22,8 @@ from vectadb_agent.components import Batch
 from vectadb_agent.errors import CheckError, UsageError
 from vectadb_agent.join import HOLD
 from vectadb_agent.lanes import BEGIN
-from vectadb_agent.pipeline import HOUR, key_of
 from vectadb_agent.records import rfc3339
+from vectadb_agent.settling import HOUR, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from vectadb_agent import config
     from vectadb_agent.config import Configuration
     from vectadb_agent.lanes import Held
-    from vectadb_agent.pipeline import Counts, Pipeline
+    from vectadb_agent.pipeline import Pipeline
+    from vectadb_agent.settling import Counts
     from vectadb_agent.state import State
 
 logger = logging.getLogger("vectadb_agent.backfill")

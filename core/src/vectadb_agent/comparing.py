@@ -11,8 +11,8 @@ import msgspec
 
 from vectadb_agent.errors import RetryableError
 from vectadb_agent.lanes import SHAPE_UNKNOWN
-from vectadb_agent.pipeline import HOUR, key_of
 from vectadb_agent.records import record_hash
+from vectadb_agent.settling import HOUR, key_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

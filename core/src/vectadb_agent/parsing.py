@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vectadb_agent.components import Parser
     from vectadb_agent.join import Joined
-    from vectadb_agent.records import Block, LogStream
+    from vectadb_agent.records import Block, LogRecord, LogStream
 
 logger = logging.getLogger("vectadb_agent.parsing")
 
@@ -66,6 +66,10 @@ class Parsing:
                 self._ids.clear()
             maker = self._ids[stream] = id_maker(stream)
         return maker
+
+    def id_of(self, record: LogRecord, part: str = "0") -> str:
+        """Return the event id of a record, or of a piece of it."""
+        return self.id_maker(record.stream)(record.log_id, part)
 
     def order(self, owner: int | None) -> Sequence[int]:
         """Return the positions of the parsers in the order in which they are asked about a block of ``owner``'s."""

@@ -21,7 +21,7 @@ from vectadb_agent.components import Batch, Figure
 from vectadb_agent.errors import CheckError
 from vectadb_agent.join import HOLD
 from vectadb_agent.lanes import BEGIN, HEAD, SHAPE_UNKNOWN
-from vectadb_agent.pipeline import HOUR, key_of
+from vectadb_agent.settling import HOUR, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

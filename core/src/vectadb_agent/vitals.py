@@ -24,8 +24,8 @@ from prometheus_client.metrics_core import Metric
 from vectadb_agent import __version__
 from vectadb_agent.components import Figure
 from vectadb_agent.errors import VectaDBAgentError
-from vectadb_agent.pipeline import Counts
 from vectadb_agent.records import rfc3339
+from vectadb_agent.settling import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
