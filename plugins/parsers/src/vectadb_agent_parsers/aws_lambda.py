@@ -99,6 +99,14 @@ class LambdaParser(Parser):
         return ()
 
 
+def frame_end(text: str) -> int | None:
+    """Where the message begins behind the frame of a runtime."""
+    if text.find("\t", 0, 45) < 0:
+        return None
+    found = _FRAME.match(text) or _NODE_FRAME.match(text)
+    return None if found is None else found.start(4)
+
+
 def frame(text: str) -> tuple[Event, int] | None:
     """Read the frame that a runtime puts around a message: an event of that alone, and where the message begins."""
     if (found := _FRAME.match(text)) is not None:

@@ -53,8 +53,9 @@ class FramedParser(Parser):
     def parse(self, block: Block) -> list[Event] | None:
         """Make the events of the message inside the frame, if a framework knows it."""
         text = block.text
-        framed = _frame(text)
-        if framed is None or not text.startswith(_BEGINNINGS, framed[1]):
+        begin = _begin(text)
+        framed = _frame(text) if begin is not None and text.startswith(_BEGINNINGS, begin) else None
+        if framed is None:
             return None
         frame, begin = framed
         message = Block(block.records[:1], (text[begin:],), ("0",))
@@ -68,16 +69,16 @@ class FramedParser(Parser):
         return cut_lines(text, state, self._step)
 
     def _step(self, line: str, state: Any) -> Step | None:
-        framed = _frame(line)
-        if framed is None:
+        begin = _begin(line)
+        if begin is None:
             if state is None:
                 return None
             number, inner = state
             cut = self._families[number].pieces(line, inner)
             goes_on = len(cut) == 1 and cut[0].kind == "continue"
             return Step("continue", (number, cut[0].state), cut[0].closes) if goes_on else None
-        if line.startswith(_BEGINNINGS, framed[1]):
-            message = line[framed[1] :]
+        if line.startswith(_BEGINNINGS, begin):
+            message = line[begin:]
             for number, family in enumerate(self._asked(message)):
                 cut = family.pieces(message, None)
                 if len(cut) == 1 and cut[0].kind == "start":
@@ -90,8 +91,16 @@ class FramedParser(Parser):
         return self._families if langchain_debug.is_head(message) else self._families[:-1]
 
 
+def _begin(text: str) -> int | None:
+    """Where the message begins; ``None`` where there is no frame."""
+    if text[:1] not in _FIRST:
+        return None
+    begin = aws_lambda.frame_end(text)
+    return python_logging.frame_end(text) if begin is None else begin
+
+
 def _frame(text: str) -> tuple[Event, int] | None:
-    return aws_lambda.frame(text) or python_logging.frame(text) if text[:1] in _FIRST else None
+    return aws_lambda.frame(text) or python_logging.frame(text)
 
 
 def _put_into(frame: Event, made: list[Event], text: str) -> list[Event]:

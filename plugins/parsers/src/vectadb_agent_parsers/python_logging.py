@@ -109,25 +109,34 @@ def _is_error_line(text: str) -> bool:
     )
 
 
+def frame_end(text: str) -> int | None:
+    """Where the message begins behind what a logger puts before it."""
+    matched = _match(text)
+    return None if matched is None else matched[0].end()
+
+
 def frame(text: str) -> tuple[Event, int] | None:
     """Read what a logger puts before its message: an event of that alone, and where in ``text`` the message begins."""
+    matched = _match(text)
+    if matched is None:
+        return None
+    found, (time, level, name) = matched
+    normal = level_name(found[level])
+    properties: dict[str, Any] = {"level": normal or found[level]}
+    if found[name]:
+        properties["logger"] = found[name]
+    event = Event(
+        event_type="error" if normal in ERROR_LEVELS else "log",
+        timestamp=microseconds(found[time]),
+        properties=properties,
+    )
+    return event, found.end()
+
+
+def _match(text: str) -> tuple[re.Match[str], tuple[int, int, int]] | None:
     if text[:1] not in _DIGITS and not text.startswith(_LEVEL_FIRST):
         return None
-    for form, (time, level, name) in _FORMS:
-        found = form.match(text)
-        if found is None:
-            continue
-        normal = level_name(found[level])
-        properties: dict[str, Any] = {"level": normal or found[level]}
-        if found[name]:
-            properties["logger"] = found[name]
-        event = Event(
-            event_type="error" if normal in ERROR_LEVELS else "log",
-            timestamp=microseconds(found[time]),
-            properties=properties,
-        )
-        return event, found.end()
-    return None
+    return next(((found, order) for form, order in _FORMS if (found := form.match(text)) is not None), None)
 
 
 def _logged(text: str) -> Event | None:
