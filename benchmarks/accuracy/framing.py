@@ -1,4 +1,4 @@
-"""Recordings as the records that CloudWatch would hold: a record a line, Lambda's START, END and REPORT around them."""
+"""Recordings as the records that CloudWatch would hold, a record a line: of Lambda's invocations, or of a service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tests.recordings.lambda_framing import frame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.accuracy.recordings import Recording
 
 BARE = frozenset({"bedrock", "agentcore", "lambda_platform"})
@@ -18,6 +20,16 @@ NAMING = frozenset({"awslambdaric", "powertools", "lambda_platform"})
 LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _STEP = 500
 """Microseconds from one record to the next."""
+_PAUSE = 1_000_000
+"""Microseconds from one run of a service to the next."""
+_DIES = 3
+"""Of a service's runs each third dies, with this on its standard error."""
+_DEATH = (
+    "Traceback (most recent call last):",
+    '  File "/app/serve.py", line 41, in handle',
+    "    reply = answer(request)",
+    "TimeoutError: gave up after 60 s",
+)
 
 Record = tuple[int, str, int | None]
 """Microseconds since the epoch, the message, and the line of the text that it is; none of the platform's."""
@@ -59,3 +71,37 @@ def framed(recording: Recording, start_us: int) -> list[Record]:
 
 def _at(start_us: int, number: int) -> int:
     return (start_us + number * _STEP) // 1_000 * 1_000
+
+
+def is_one_run(recording: Recording) -> bool:
+    """Whether the recording is of one run that a service might print: not of several, nor of an invocation."""
+    whole = [run for run in recording.runs if run["within"] is None]
+    return bool(recording.text) and recording.framework not in NAMING and len(whole) <= 1
+
+
+def served(recordings: Sequence[Recording], start_us: int) -> list[tuple[int, str, str]]:
+    """The records of a long-lived service's log stream, each with the key of its recording: one run after the other.
+
+    As Docker's ``awslogs`` driver ships them from ECS and EC2: nothing stands around a run, lines have lost their
+    newlines, and empty ones are left out. A run that dies has printed two thirds of its lines, and ends in a traceback,
+    but not within one coloured text, which is printed in one go.
+    """
+    records: list[tuple[int, str, str]] = []
+    when = start_us
+    for number, recording in enumerate(recordings, start=1):
+        lines = LINE.findall(recording.text)
+        if number % _DIES == 0 and recording.framework not in BARE:
+            last = max(1, len(lines) * 2 // 3)
+            while last > 1 and _is_coloured("".join(lines[:last])):
+                last -= 1
+            lines = [*lines[:last], *_DEATH]
+        for line in lines:
+            if message := line.removesuffix("\n"):
+                records.append((when // 1_000 * 1_000, message, recording.key))
+                when += _STEP
+        when += _PAUSE
+    return records
+
+
+def _is_coloured(text: str) -> bool:
+    return text.rfind("\x1b[1;3m") > text.rfind("\x1b[0m")

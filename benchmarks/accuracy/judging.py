@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from benchmarks.accuracy.running import Outcome
 
-COLUMNS = ("lines", "calls", "pairing", "nesting", "models", "tokens", "answers", "traces", "alone")
+COLUMNS = ("lines", "calls", "pairing", "nesting", "models", "tokens", "answers", "traces", "alone", "ecs")
 """``lines``: a line's block has an event of an acceptable type. ``calls``: name, arguments and result exactly there.
 ``pairing``: a call's span holds its own result. ``nesting``: the agent's span around a call is that of its run.
 ``models``: a model call's span, with the model's name. ``alone``: a recording gives the same without others beside it.
+``ecs``: of a service's runs, without Lambda's START and END around them, all events of one in a trace of its own.
 """
 
 Made = dict[str, Any]
@@ -69,9 +70,17 @@ def judge(outcome: Outcome) -> Verdict:
         right = any(isinstance(answer, str) and answer.strip() == wanted for answer in answers)
         verdict.count("answers", right, f"{recording.key}: {wanted[:80]!r}, found {str(answers)[:160]}")
     if recording.text:
-        problems = _grouping(outcome)
+        problems = _grouping(outcome, invocations(recording))
         verdict.count("traces", not problems, f"{recording.key}: {'; '.join(problems)}")
         verdict.count("alone", outcome.alone, f"{recording.key}: other events with other streams beside it")
+    return verdict
+
+
+def judge_served(outcome: Outcome) -> Verdict:
+    """Judge one run of a service: whether what its framework printed is in a trace of its own."""
+    verdict = Verdict()
+    problems = _grouping(outcome, [])
+    verdict.count("ecs", not problems, f"{outcome.recording.key}: {'; '.join(problems)}")
     return verdict
 
 
@@ -242,8 +251,8 @@ def _named(model: Made) -> str | None:
     return name
 
 
-def _grouping(outcome: Outcome) -> list[str]:
-    """What is wrong with the traces of a recording.
+def _grouping(outcome: Outcome, requests: list[str]) -> list[str]:
+    """What is wrong with the traces of a recording, inside invocations of these requests.
 
     Each id that events name (a trace's, a request's, a session's) has one trace to itself, and nobody else's events are
     in any of them. Events that name none are in their invocations'; those before the first or after the last, or
@@ -255,7 +264,6 @@ def _grouping(outcome: Outcome) -> list[str]:
     by_trace: dict[str, set[str]] = {}
     outside: set[str] = set()
     within: set[str] = set()
-    requests = invocations(outcome.recording)
     naming = [place for place, event in enumerate(outcome.events) if _names(event) in requests]
     lost = 0
     for place, event in enumerate(outcome.events):

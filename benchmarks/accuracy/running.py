@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
-from benchmarks.accuracy.framing import LINE, framed
+from benchmarks.accuracy.framing import LINE, framed, is_one_run, served
 from tests.recordings.lambda_framing import interleave
 from vectadb_agent import LogRecord, LogStream
 from vectadb_agent.join import Joiner
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vectadb_agent.join import Joined
 
 STREAMS = 8
+RUNS = 5
+"""One after the other in a service's stream."""
 _BATCH = 250
 _NAMES = {"awslambdaric": "lambda", "lambda_platform": "lambda"}
 _ALSO = ("lambda", "python_logging", "json")
@@ -126,13 +128,7 @@ def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: 
         RuntimeError: the server refused an event.
     """
     with httpx.Client(base_url=url, timeout=60) as client:
-        for at in range(0, len(events), _BATCH):
-            body = {"events": events[at : at + _BATCH]}
-            reply = client.post("/api/v1/events/batch", json=body).raise_for_status().json()
-            if reply["failed"]:
-                raise RuntimeError(f"the server refused: {reply['errors'][:3]}")
-        while client.get("/health/ready").json()["engines"]["indexer"]["pending"]:
-            time.sleep(0.1)
+        _send(client, events)
         held: dict[str, dict[str, list[Event]]] = {}
         owners: dict[str, set[str]] = {}
         for event in _all_events(client, f"/accuracy/{mode}"):
@@ -148,6 +144,63 @@ def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: 
                 outcome.spans += told["spans"]
             places = {event["event_id"]: place for place, event in enumerate(outcome.events)}
             outcome.spans.sort(key=lambda span: places.get(span["event_ids"][0], len(places)))
+
+
+def parse_served(recordings: Sequence[Recording], mode: str) -> tuple[list[Outcome], list[Event]]:
+    """As :func:`parse`, but of services: in each of a framework's streams, runs that print one format, in sequence.
+
+    Only the framework's own events are an outcome's: a service's log says of no other line whose it is. A process that
+    was killed prints no further runs.
+    """
+    events: list[Event] = []
+    found: dict[str, Outcome] = {}
+    services: dict[str, dict[str, list[Recording]]] = {}
+    for recording in sorted(filter(is_one_run, recordings), key=lambda recording: "killed" in recording.name):
+        _, _, printed = recording.name.partition(".")
+        services.setdefault(recording.framework, {}).setdefault(printed, []).append(recording)
+        found[recording.key] = Outcome(recording, [])
+    start = int(time.time() - 1_800) * 1_000_000
+    for framework, formats in services.items():
+        streams = {
+            f"{framework}-{printed}-{at}": served(together[at : at + RUNS], start)
+            for printed, together in formats.items()
+            for at in range(0, len(together), RUNS)
+        }
+        told = {key: [(when, message) for when, message, _ in records] for key, records in streams.items()}
+        for stream, tags, some in _through(parsers_for(framework, mode), told, _served(mode), seed=0):
+            own = [event for event in some if "framework" in event["properties"]]
+            found[streams[stream][tags[0]][2]].events += own
+            events += some
+    return list(found.values()), events
+
+
+def serve_served(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: str) -> None:
+    """As :func:`serve`, for what :func:`parse_served` returns; fills in traces only."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        _send(client, events)
+        held = {event["event_id"]: event for event in _all_events(client, f"/accuracy/{_served(mode)}")}
+    owners: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for event in outcome.events:
+            trace = held[event["event_id"]]["trace_id"]
+            outcome.traces.setdefault(trace, []).append(held[event["event_id"]])
+            owners.setdefault(trace, set()).add(outcome.recording.key)
+    for outcome in outcomes:
+        outcome.shared = any(len(owners[trace]) > 1 for trace in outcome.traces)
+
+
+def _served(mode: str) -> str:
+    return f"{mode}-ecs"
+
+
+def _send(client: httpx.Client, events: Sequence[Event]) -> None:
+    for at in range(0, len(events), _BATCH):
+        body = {"events": events[at : at + _BATCH]}
+        reply = client.post("/api/v1/events/batch", json=body).raise_for_status().json()
+        if reply["failed"]:
+            raise RuntimeError(f"the server refused: {reply['errors'][:3]}")
+    while client.get("/health/ready").json()["engines"]["indexer"]["pending"]:
+        time.sleep(0.1)
 
 
 def _all_events(client: httpx.Client, group: str) -> list[Event]:

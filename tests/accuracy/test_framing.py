@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.accuracy.__main__ import main
-from benchmarks.accuracy.framing import framed, invocations
+from benchmarks.accuracy.framing import framed, invocations, is_one_run, served
 from benchmarks.accuracy.recordings import Recording, read
 
 NOTHING = Recording("strands", "x", False, "", None, [], [], [], None)
@@ -33,6 +33,29 @@ def test_each_line_is_a_record_in_its_place(text: str, framework: str, two: bool
     assert all(when % 1_000 == 0 for when in times)
     platform = [message.split()[0] for _, message, line in records if line is None]
     assert platform == ["START", "END", "REPORT"] * (0 if framework == "bedrock" else len(invocations(recording)))
+
+
+def test_a_service_prints_its_runs_one_after_the_other() -> None:
+    runs = [dataclasses.replace(NOTHING, name=name, text="a\n\n\x1b[1;3mb\nc\x1b[0m\n") for name in "xyz"]
+    records = served(runs, START)
+    by_run = [[message for _, message, key in records if key == run.key] for run in runs]
+    assert by_run[0] == by_run[1] == ["a", "\x1b[1;3mb", "c\x1b[0m"]
+    assert (by_run[2][:2], by_run[2][-1]) == (
+        ["a", "Traceback (most recent call last):"],
+        "TimeoutError: gave up after 60 s",
+    )
+    times = [when for when, _, _ in records]
+    assert times == sorted(times)
+    assert records[-1][0] - START < 15 * 60_000_000  # else the last resort's windows tell the runs apart
+
+
+def test_what_is_not_one_run_of_a_service_is_left_out() -> None:
+    agent = {"kind": "agent", "name": "a", "within": None, "printed": True}
+    recording = dataclasses.replace(NOTHING, text="x\n", runs=[agent, agent | {"within": 0}])
+    assert is_one_run(recording)
+    assert not is_one_run(dataclasses.replace(recording, runs=[agent, agent]))
+    assert not is_one_run(dataclasses.replace(recording, framework="powertools"))
+    assert not is_one_run(dataclasses.replace(recording, text=""))
 
 
 def test_a_second_invocation_begins_where_it_is_first_named() -> None:

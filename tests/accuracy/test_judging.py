@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import recordings
-from benchmarks.accuracy.judging import Verdict, judge, same
-from benchmarks.accuracy.running import Outcome, parse, taken_for_frameworks
+from benchmarks.accuracy.judging import Verdict, judge, judge_served, same
+from benchmarks.accuracy.running import Outcome, parse, parse_served, taken_for_frameworks
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +194,20 @@ def test_a_line_that_an_invocation_printed_belongs_to_its_trace() -> None:
     verdict = judge(outcome)
     assert shares(verdict)["traces"] == (0, 1)
     assert any("no invocation's" in wrong for wrong in verdict.wrong)
+
+
+def test_a_services_run_is_in_one_trace_and_nobody_elses_is() -> None:
+    chosen = [each for each in recordings.read({"crewai"}) if not each.held_out]
+    outcomes, events = parse_served(chosen, "own")
+    assert [outcome.recording.key for outcome in outcomes] == [recording.key for recording in chosen]
+    assert sum(len(outcome.events) for outcome in outcomes) < len(events)  # a death is nobody's own line
+    first = outcomes[0]
+    first.traces = {"t": first.events}
+    assert shares(judge_served(first)) == {"ecs": (1, 1)}
+    first.traces = {"t": first.events[1:], "u": first.events[:1]}
+    assert shares(judge_served(first)) == {"ecs": (0, 1)}
+    first.traces, first.shared = {"t": first.events}, True
+    assert shares(judge_served(first)) == {"ecs": (0, 1)}
 
 
 def test_values_are_the_same_however_they_were_printed() -> None:

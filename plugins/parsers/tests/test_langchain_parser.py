@@ -48,13 +48,13 @@ def test_without_colours(join):
     assert told(join, *lines(text)) == [
         "\n",
         "\n",
-        ("agent_start", {"gen_ai.agent.name": "AgentExecutor", "name": "AgentExecutor"}),
+        ("agent_start", {"gen_ai.agent.name": "AgentExecutor", "name": "AgentExecutor", "run_boundary": "start"}),
         ("agent_thought", {"message": "look it up"}),
         call("search", "socks"),
         result("one\ntwo\n"),
         ("agent_thought", {"message": "I now know"}),
         ("agent_finish", {"message": "3\nlines"}),
-        ("agent_end", {"unnamed": True}),
+        ("agent_end", {"unnamed": True, "run_boundary": "end"}),
     ]
 
 
@@ -99,7 +99,10 @@ def test_an_unreadable_step_in_an_agent_that_labels_its_observations(join):
     assert words[1] == call("browser", "x")
     assert words[2][1]["gen_ai.tool.call.result"] == "browser is not a valid tool, try one of [search]."
     assert words[2][1]["error.type"] == "InvalidTool"
-    assert words[3:] == [("agent_finish", {"message": "no"}), ("agent_end", {"unnamed": True})]
+    assert words[3:] == [
+        ("agent_finish", {"message": "no"}),
+        ("agent_end", {"unnamed": True, "run_boundary": "end"}),
+    ]
 
 
 def test_what_a_tool_prints_is_not_its_result(join):
@@ -139,7 +142,10 @@ def test_debug_output_of_older_versions(join):
         '[tool/start] [1:chain:AgentExecutor > 4:tool:note] Entering Tool run with input:\n"y"\n'
     )
     assert told(join, *lines(text)) == [
-        ("agent_start", {"name": "AgentExecutor", "gen_ai.agent.name": "AgentExecutor", "input": {}}),
+        (
+            "agent_start",
+            {"name": "AgentExecutor", "gen_ai.agent.name": "AgentExecutor", "input": {}, "run_boundary": "next"},
+        ),
         (
             "llm_end",
             {
@@ -178,7 +184,10 @@ def test_debug_output_behind_verbose_output(join):
     """``set_debug`` may be called while the program runs."""
     head = f"{GREEN}[chain/start]{RESET} \x1b[1m[chain:LLMChain] Entering Chain run with input:\n"
     words = told(join, f"{GREEN} go{RESET}\n", head, f"{RESET}[inputs]\n")
-    assert words == [("agent_thought", {"message": "go"}), ("chain_start", {"name": "LLMChain"})]
+    assert words == [
+        ("agent_thought", {"message": "go"}),
+        ("chain_start", {"name": "LLMChain", "run_boundary": "next"}),
+    ]
 
 
 def test_an_escape_that_is_no_colour_behind_a_finished_step():

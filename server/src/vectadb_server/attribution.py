@@ -11,6 +11,8 @@ So the use of this module is, for each batch::
         weak = await load_events(candidate_traces(late, agents_of(late.stream_key), known), late)
         attribute(weak, Boundaries(await load(needed(weak))))
 
+Whatever was loaded is to be followed by the breaks in it (:func:`breaks_needed`): only where runs are do these count.
+
 The look around may come later than the batch, and in another order than the batches did. Then boundaries are visible
 whose own look around is still to come, and they hide from this one which window an event was put into. So ``new`` must
 hold all of these that lie near (:attr:`Boundary.commit` tells); looking around them again later changes nothing.
@@ -18,13 +20,21 @@ hold all of these that lie near (:attr:`Boundary.commit` tells); looking around 
 An event's trace is a function of the **set** of boundaries, whatever the order they came in:
 
 - *Invocations* do not nest: the nearest boundary at or before the event decides. It is in the set or it is not.
-- *Runs* nest, and their ends do not say which start they close, so an end closes the most recent one that is open.
-  A start is open for :data:`RUN_CAP` at most. Whether a start ``s`` is still open at a later position ``e`` is then
-  decided by the boundaries between ``s`` and ``e`` alone: ends in there close starts in there first, these being
-  more recent than ``s``; the first end that finds none of them open closes ``s``, whatever lies below ``s`` on the
-  stack. So matching inside ``[t - RUN_CAP, t]`` does not depend on anything older, an end without a start in there can
-  only close a start that no longer counts, and loading that range is enough. (Matching ends to starts by *name* would
-  break this: an end whose start is older would close what is inside the range, or not.)
+- *Runs* nest, and their ends do not say which start they close. A start is open for :data:`RUN_CAP` at most, and
+
+  - an *end* closes the most recent open start that needs one (:attr:`Boundary.ends`), and the one that needs none on
+    top of it;
+  - a start that needs no end closes one of its like that is on top: the next run ends the one before;
+  - a start with a *break* (an error) right before it, no other boundary between them, closes all: of a run that died
+    the end is never printed, and the next one is not inside it.
+
+  Whether a start ``s`` is still open at a later position ``e`` is then decided by the boundaries between ``s`` and
+  ``e`` alone: ends in there close starts in there first, these being more recent than ``s``; the first end that finds
+  none of them to close closes ``s``, whatever lies below ``s`` on the stack; and so does the first start that finds
+  nothing above ``s``, if neither of the two needs an end. So matching inside ``[t - RUN_CAP, t]`` does not depend on
+  anything older, an end without a start in there can only close a start that no longer counts, and loading that range
+  is enough. (Matching ends to starts by *name* would break this: an end whose start is older would close what is
+  inside the range, or not.)
 
 Positions in a stream are those of :attr:`Event.order`, so that windows go by the record's time, not the application's;
 the quarter hours of the last resort do too.
@@ -41,12 +51,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from vectadb_server import ids
-from vectadb_server.model import END_OF, START_OF, Basis, Event
+from vectadb_server.model import Basis, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-Window = Literal["invocation", "run"]
+Window = Literal["invocation", "run", "break"]
 Position = tuple[int, int, str, str, str]
 
 _MINUTE = 60_000_000
@@ -59,11 +69,13 @@ QUARTER = 15 * _MINUTE
 
 
 class Boundary(msgspec.Struct, kw_only=True, frozen=True):
-    """One end of a window in a log stream: an event that starts or ends an invocation or a run.
+    """One end of a window in a log stream: an event that starts or ends an invocation or a run, or breaks a run off.
 
     ``order`` is the event's :attr:`Event.order`; its first item is the record's time, microseconds. ``trace`` is the
-    trace that a start gives to the weak events in its window; an end has none. ``name`` and ``request_id`` are for
-    people to read. ``commit``: of a stored one, the id of the outbox row that tells of it; ids grow with time.
+    trace that a start gives to the weak events in its window; an end has none, nor has a call, in which runs may nest
+    but which is none itself. ``ends``: of a start, whether it takes an end to end its window. ``name`` and
+    ``request_id`` are for people to read. ``commit``: of a stored one, the id of the outbox row that tells of it; ids
+    grow with time.
     """
 
     stream_key: str
@@ -72,6 +84,7 @@ class Boundary(msgspec.Struct, kw_only=True, frozen=True):
     start: bool
     event_id: str
     trace: str = ""
+    ends: bool = True
     name: str = ""
     request_id: str | None = None
     commit: str = ""
@@ -117,8 +130,13 @@ class _Line(msgspec.Struct):
     top: list[int] = []
     below: list[int] = []
 
-    def add(self, boundary: Boundary) -> None:
+    def add(self, boundary: Boundary, *, anew: bool = False) -> None:
+        """Add one that comes after all others. ``anew``: as a start it closes what is open."""
         before = self.top[-1] if self.top else -1
+        if anew and boundary.start:
+            before = -1
+        if not (boundary.start and boundary.ends) and before >= 0 and not self.boundaries[before].ends:
+            before = self.below[before]
         self.below.append(before)
         if boundary.start:
             self.top.append(len(self.top))
@@ -137,9 +155,16 @@ class Boundaries:
 
     def __init__(self, boundaries: Iterable[Boundary] = ()) -> None:
         self._lines: dict[tuple[str, Window], _Line] = defaultdict(_Line)
-        unique = {(b.position, b.stream_key, b.kind, b.start, b.trace): b for b in boundaries}
+        unique = {(b.position, b.stream_key, b.kind, b.start, b.trace, b.ends): b for b in boundaries}
+        broken: set[str] = set()
         for boundary in (unique[key] for key in sorted(unique)):
-            self._lines[boundary.stream_key, boundary.kind].add(boundary)
+            stream_key, kind = boundary.stream_key, boundary.kind
+            if kind == "break":
+                broken.add(stream_key)
+                continue
+            self._lines[stream_key, kind].add(boundary, anew=kind == "run" and stream_key in broken)
+            if kind == "run":
+                broken.discard(stream_key)
 
     def between(self, stream_key: str, kind: Window, from_us: int, to_us: int) -> Sequence[Boundary]:
         """Those of ``from_us <= order[0] <= to_us``, in order."""
@@ -201,20 +226,49 @@ def _request(event: Event) -> tuple[str, Basis]:
     return ids.uuid5(ids.TRACES, ["request_id", account, event.request_id or ""]), "request_id"
 
 
+#: What an event is by its type: a boundary of which window, and which one.
+_EDGES: dict[str, tuple[Window, str]] = {
+    "invocation_start": ("invocation", "start"),
+    "invocation_end": ("invocation", "end"),
+    "agent_start": ("run", "start"),
+    "agent_end": ("run", "end"),
+    "error": ("break", "end"),
+}
+_STARTS = ("start", "next", "call")
+_SAID = (*_STARTS, "end", "none")
+
+
+def _edge(event: Event) -> tuple[Window, str] | None:
+    """Return of which window the event is a boundary, and which one.
+
+    The property ``run_boundary`` goes before the type: ``start`` and ``end`` of a run, ``next`` (the start of one that
+    is inside no other but in a call), ``call`` (the start of what runs may be inside of, and ``end`` ends) or ``none``.
+    A sign of life (``resumes: true``) opens nothing: its agent runs already, and nothing might ever close it.
+    """
+    edge = _EDGES.get(event.event_type)
+    if edge is not None and edge[0] == "invocation":
+        return edge
+    said = event.properties.get("run_boundary")
+    if isinstance(said, str) and said in _SAID:
+        return None if said == "none" else ("run", said)
+    if edge is None or event.properties.get("resumes") is True:
+        return None
+    return edge if edge[0] == "run" or explicit(event) is None else None
+
+
 def boundary_of(event: Event) -> Boundary | None:
     """Return the boundary that the event is, if it is one and was logged in a stream.
 
     A start gives its window the trace that it is in itself, so that a window never parts from its own start; but an
     invocation gives that of its request, which the framed lines inside it name.
     """
-    start = START_OF.get(event.event_type)
-    window = start or END_OF.get(event.event_type)
+    edge = _edge(event)
     stream_key = _stream(event)
-    if stream_key is None or window is None:
+    if stream_key is None or edge is None:
         return None
-    kind: Window = "invocation" if window == "invocation" else "run"
+    kind, which = edge
     trace = ""
-    if start is not None:
+    if which in ("start", "next"):
         own = _request(event) if kind == "invocation" and event.request_id else explicit(event)
         trace = own[0] if own is not None else ids.uuid5(ids.TRACES, [kind, event.event_id])
     name = event.properties.get("gen_ai.agent.name")
@@ -222,9 +276,10 @@ def boundary_of(event: Event) -> Boundary | None:
         stream_key=stream_key,
         order=event.order,
         kind=kind,
-        start=start is not None,
+        start=which in _STARTS,
         event_id=event.event_id,
         trace=trace,
+        ends=which != "next",
         name=name if isinstance(name, str) else "",
         request_id=event.request_id,
     )
@@ -241,16 +296,37 @@ def needed(events: Iterable[Event]) -> list[Need]:
         if stream_key is not None and explicit(event) is None:
             times[stream_key].append(event.recorded)
     needs = []
+    for key, first, last in _stretches(times):
+        needs.append(Need(stream_key=key, kind="invocation", from_us=first, to_us=last, before=True))
+        needs.append(Need(stream_key=key, kind="run", from_us=first - RUN_CAP, to_us=last))
+    return needs
+
+
+def breaks_needed(known: Iterable[Boundary]) -> list[Need]:
+    """Which breaks matter to these boundaries: those between runs'. A log of many errors and no runs has none."""
+    times: dict[str, list[int]] = defaultdict(list)
+    for boundary in known:
+        if boundary.kind == "run":
+            times[boundary.stream_key].append(boundary.order[0])
+    return [
+        Need(stream_key=key, kind="break", from_us=first, to_us=last)
+        for key, first, last in _stretches(times)
+        if len(times[key]) > 1
+    ]
+
+
+def _stretches(times: dict[str, list[int]]) -> Iterator[tuple[str, int, int]]:
+    """Stream, first and last of times that are near each other.
+
+    One event of last week beside one of today must not load the week between them.
+    """
     for key, listed in times.items():
         listed.sort()
         first = listed[0]
-        # One event of last week beside one of today must not load the week between them.
         for us, following in pairwise([*listed, listed[-1] + RUN_CAP + 1]):
             if following - us > RUN_CAP:
-                needs.append(Need(stream_key=key, kind="invocation", from_us=first, to_us=us, before=True))
-                needs.append(Need(stream_key=key, kind="run", from_us=first - RUN_CAP, to_us=us))
+                yield key, first, us
                 first = following
-    return needs
 
 
 def attribute(events: Iterable[Event], boundaries: Boundaries, *, auto_create_traces: bool = True) -> list[Event]:
@@ -284,12 +360,13 @@ def _window(event: Event, boundaries: Boundaries) -> tuple[str, Basis] | None:
     us = event.recorded
     # A start belongs to the window that it opens, an end to the one that it closes: these look from behind themselves
     # and from before. Other events are no boundaries, and it is all the same.
-    if event.event_type in START_OF:
+    edge = _edge(event)
+    if edge is not None and edge[1] in _STARTS:
         position = (*position, "")
     nearest = boundaries.last(stream_key, "invocation", position)
     if nearest is not None and nearest.start and us - nearest.order[0] <= INVOCATION_CAP:
         return nearest.trace, "invocation"
-    runs = boundaries.open_runs(stream_key, position)
+    runs = [run for run in boundaries.open_runs(stream_key, position) if run.trace]
     return (runs[-1].trace, "run") if runs else None
 
 
@@ -337,7 +414,7 @@ def needed_around(changed: Iterable[Boundary]) -> list[Need]:
             needs.append(Need(stream_key=key, kind=kind, from_us=us, to_us=us, before=True, after=True))
             needs.append(Need(stream_key=key, kind="run", from_us=us - RUN_CAP, to_us=us + INVOCATION_CAP))
         else:
-            needs.append(Need(stream_key=key, kind=kind, from_us=us - RUN_CAP, to_us=us + RUN_CAP))
+            needs.append(Need(stream_key=key, kind="run", from_us=us - RUN_CAP, to_us=us + RUN_CAP))
     return needs
 
 
@@ -349,11 +426,17 @@ def affected(
     A boundary acts forwards only: a start for as long as it counts (:data:`INVOCATION_CAP`, :data:`RUN_CAP`), an end
     for as long as the start that it closes would have counted, which is no longer. An invocation's acts no further
     than to the next boundary of its kind; unless it is one of those that are ``gone``: the look around that next one
-    may have come between its going and now, and have missed what lies behind.
+    may have come between its going and now, and have missed what lies behind. A break acts through a start behind it.
     """
     merged: list[Affected] = []
-    spans = sorted((b.stream_key, b.kind, b.order[0], _reach(b, known, is_gone=b in gone)) for b in changed)
-    for stream_key, kind, first, last in spans:
+    spans: set[tuple[str, Window, int, int]] = set()
+    for b in changed:
+        us = b.order[0]
+        if b.kind != "break":
+            spans.add((b.stream_key, b.kind, us, _reach(b, known, is_gone=b in gone)))
+        elif any(run.start for run in known.between(b.stream_key, "run", us, us + RUN_CAP)):
+            spans.add((b.stream_key, "run", us, us + RUN_CAP))
+    for stream_key, kind, first, last in sorted(spans):
         before = merged[-1] if merged else None
         if before and (before.stream_key, before.kind) == (stream_key, kind) and first <= before.to_us:
             first, last = before.from_us, max(last, before.to_us)
@@ -393,5 +476,5 @@ def candidate_traces(late: Affected, agent_ids: Iterable[str], known: Boundaries
         nearest = known.last(key, "invocation", (late.from_us,))
         reaching += [nearest] if nearest is not None else []
         reaching += known.between(key, "invocation", late.from_us, late.to_us)
-    traces.update(boundary.trace for boundary in reaching if boundary.start)
+    traces.update(boundary.trace for boundary in reaching if boundary.trace)
     return traces

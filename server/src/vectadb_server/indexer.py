@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from vectadb_server import spans
-from vectadb_server.attribution import Boundaries, affected, attribute, candidate_traces, needed, needed_around
+from vectadb_server.attribution import (
+    Boundaries,
+    affected,
+    attribute,
+    breaks_needed,
+    candidate_traces,
+    needed,
+    needed_around,
+)
 from vectadb_server.documents import document
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
@@ -283,7 +291,7 @@ class Indexer:
         old = {key: each.event.trace for key, each in suspects.items()}
         by_id = {each.event.event_id: each for each in suspects.values()}
         events = [each.event for each in suspects.values()]
-        known = Boundaries(await self._store.boundaries(needed(events)))
+        known = Boundaries(await self._with_breaks(await self._store.boundaries(needed(events))))
         moved: dict[str, list[Move]] = defaultdict(list)
         for event in attribute(events, known):
             each = by_id[event.event_id]
@@ -312,7 +320,8 @@ class Indexer:
         Returns them all, those of them that are gone, and what is known around them.
         """
         while True:
-            visible = {_place(each): each for each in await self._store.boundaries(needed_around(changed))}
+            near = await self._store.boundaries(needed_around(changed))
+            visible = {_place(each): each for each in await self._with_breaks(near, changed)}
             told = {_place(each) for each in changed}
             # Asked after the boundaries were read: what was visible then and is not applied yet is on the outbox now.
             more = [each for each in await self._store.unapplied(visible.values()) if _place(each) not in told]
@@ -320,6 +329,10 @@ class Indexer:
                 gone = [each for each in changed if _place(each) not in visible]
                 return changed, gone, Boundaries([*visible.values(), *changed])
             changed = [*changed, *more]
+
+    async def _with_breaks(self, held: list[Boundary], more: Sequence[Boundary] = ()) -> list[Boundary]:
+        """Add the breaks that matter to these and to ``more``."""
+        return [*held, *await self._store.boundaries(breaks_needed([*held, *more]))]
 
     async def _span(self, day: str, traces: Iterable[str]) -> None:
         """Note where the traces have events, before anybody looks for them there."""
@@ -485,4 +498,4 @@ class Indexer:
 
 
 def _place(boundary: Boundary) -> tuple[Any, ...]:
-    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, *boundary.position)
+    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, boundary.ends, *boundary.position)

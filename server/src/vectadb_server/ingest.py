@@ -20,7 +20,7 @@ import msgspec
 
 from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
-from vectadb_server.attribution import Boundaries, attribute, boundary_of, explicit, needed
+from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, explicit, needed
 from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
@@ -184,8 +184,10 @@ class Ingest:
         own = [boundary for event in events if (boundary := boundary_of(event)) is not None]
         auto = options.auto_create_traces
         needs = needed(events) if auto else []
-        known = Boundaries([*await self._store.boundaries(needs), *own] if needs else own)
-        attribute(events, known, auto_create_traces=auto)
+        known = [*await self._store.boundaries(needs), *own] if needs else own
+        if breaks := breaks_needed(known):
+            known = [*known, *await self._store.boundaries(breaks)]
+        attribute(events, Boundaries(known), auto_create_traces=auto)
 
 
 class _Plan:

@@ -19,9 +19,6 @@ SpanStatus = Literal["ok", "error", "running", "interrupted"]
 # Structs of which an ingest makes thousands at once say `gc=False`: they are trees, and the collector, looking for
 # rings among them, took a fifth of the time.
 
-START_OF = {"invocation_start": "invocation", "agent_start": "run"}
-END_OF = {"invocation_end": "invocation", "agent_end": "run"}
-
 
 class Source(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Where an event was logged, as on the wire, times in microseconds.

@@ -18,6 +18,7 @@ from vectadb_server.attribution import (
     affected,
     attribute,
     boundary_of,
+    breaks_needed,
     candidate_traces,
     explicit,
     needed,
@@ -37,6 +38,10 @@ class Stored:
     def __init__(self):
         self.events: dict[str, Event] = {}
         self.boundaries: dict[str, Boundary] = {}
+
+    def known(self, needs: list[Need], more: list[Boundary] = ()) -> list[Boundary]:
+        found = [*self.load(needs), *more]
+        return [*found, *self.load(breaks_needed(found))]
 
     def load(self, needs: list[Need]) -> list[Boundary]:
         found = []
@@ -61,19 +66,18 @@ class Stored:
     def apply(self, come: list[Event], gone: list[str] = ()) -> None:
         """One batch: events that come, and ids of stored ones that a larger block has taken the place of."""
         changed = [self.boundaries.pop(event_id) for event_id in gone if event_id in self.boundaries]
-        removed = list(changed)
         for event_id in gone:
             del self.events[event_id]
         fresh = [event for event in come if event.event_id not in self.events]
         for boundary in filter(None, map(boundary_of, fresh)):
             self.boundaries[boundary.event_id] = boundary
             changed.append(boundary)
-        attribute(fresh, Boundaries(self.load(needed(fresh))))
+        attribute(fresh, Boundaries(self.known(needed(fresh))))
         self.events.update({event.event_id: event for event in fresh})
-        known = Boundaries([*removed, *self.load(needed_around(changed))])
+        known = Boundaries(self.known(needed_around(changed), changed))
         for late in affected(changed, known):
             weak = self.within(late, candidate_traces(late, self.agents(late.stream_key), known))
-            attribute(weak, Boundaries(self.load(needed(weak))))
+            attribute(weak, Boundaries(self.known(needed(weak))))
 
 
 class Decoupled(Stored):
@@ -97,7 +101,7 @@ class Decoupled(Stored):
             for boundary in filter(None, map(boundary_of, fresh)):
                 self.boundaries[boundary.event_id] = msgspec.structs.replace(boundary, commit=commit)
                 changed.append(boundary)
-            attribute(fresh, Boundaries(self.load(needed(fresh))))
+            attribute(fresh, Boundaries(self.known(needed(fresh))))
             self.events.update({event.event_id: event for event in fresh})
             outbox.append((commit, [event.event_id for event in fresh], changed))
 
@@ -107,22 +111,22 @@ class Decoupled(Stored):
             return
         _, fresh, changed = self.outboxes[day][0]
         weak = [self.events[event_id] for event_id in fresh if event_id in self.events]
-        attribute(weak, Boundaries(self.load(needed(weak))))
+        attribute(weak, Boundaries(self.known(needed(weak))))
         while changed:
-            visible = self.load(needed_around(changed))
+            visible = self.known(needed_around(changed), changed)
             told = set(map(place, changed))
             waiting = {number: entries[0][0] for number, entries in self.outboxes.items() if entries}
             more = [b for b in visible if b.commit >= waiting.get(day_at(b.order[0]), "~") and place(b) not in told]
             if not more:
                 break
             changed = [*changed, *more]
-        known = Boundaries([*changed, *self.load(needed_around(changed))])
+        known = Boundaries(self.known(needed_around(changed), changed))
         gone = [
             b for b in changed if b.event_id not in self.boundaries or place(self.boundaries[b.event_id]) != place(b)
         ]
         for late in affected(changed, known, gone):
             weak = self.within(late, candidate_traces(late, self.agents(late.stream_key), known))
-            attribute(weak, Boundaries(self.load(needed(weak))))
+            attribute(weak, Boundaries(self.known(needed(weak))))
         del self.outboxes[day][0]
 
 
@@ -135,7 +139,7 @@ def day_of(event: Event) -> int:
 
 
 def place(boundary: Boundary) -> tuple[object, ...]:
-    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, *boundary.position)
+    return (boundary.stream_key, boundary.kind, boundary.start, boundary.trace, boundary.ends, *boundary.position)
 
 
 def key_of(event: Event) -> str | None:
@@ -150,7 +154,7 @@ def told(event: Event, everything: list[Event]) -> tuple[str | None, str]:
     if event.source is not None and event.source.log_stream:
         at = (event.order, event.event_id)
         line = sorted((e for e in everything if key_of(e) == key_of(event)), key=lambda e: (e.order, e.event_id))
-        invocation, runs = None, []
+        invocation, runs, broken = None, [], False
         for other in line:
             if (other.order, other.event_id) > at:
                 break
@@ -159,19 +163,35 @@ def told(event: Event, everything: list[Event]) -> tuple[str | None, str]:
                 invocation = other
             elif other.event_type == "invocation_end" and not itself:
                 invocation = None
-            elif other.event_type == "agent_start":
+            which = kind_of(other)
+            if which in ("start", "next", "call"):
+                if broken:
+                    runs = []
+                elif which == "next" and runs and kind_of(runs[-1]) == "next":
+                    runs.pop()
                 runs.append(other)
-            elif other.event_type == "agent_end" and not itself and runs:
-                runs.pop()
+            elif which == "end" and not itself:
+                if runs and kind_of(runs[-1]) == "next":
+                    runs.pop()
+                if runs:
+                    runs.pop()
+            broken = which == "error" or (broken and which is None)
         now = event.order[0]
         if invocation is not None and now - invocation.order[0] <= 15 * MINUTE:
             return boundary_of(invocation).trace, "invocation"
-        runs = [run for run in runs if now - run.order[0] <= 60 * MINUTE]
+        runs = [run for run in runs if now - run.order[0] <= 60 * MINUTE and kind_of(run) != "call"]
         if runs:
             return boundary_of(runs[0]).trace, "run"
     elif not event.agent_id:
         return None, "event"
     return None, "time_window"
+
+
+def kind_of(event: Event) -> str | None:
+    if event.event_type == "error" and explicit(event) is None:
+        return "error"
+    types = {"agent_start": "start", "agent_end": "end"}
+    return event.properties.get("run_boundary", types.get(event.event_type))
 
 
 # Few streams, few times, these near the caps: what collides, nests and expires is the point. Each example has a focus.
@@ -186,11 +206,14 @@ def sketches_of(kinds, minutes, streams="a", requests=nothing, sessions=nothing,
 
 INVOCATIONS = ["log", "log", "invocation_start", "invocation_start", "invocation_end"]
 RUNS = ["log", "log", "agent_start", "agent_start", "agent_end"]
+#: Frameworks that print no ends, calls that hold runs, and errors that break runs off.
+OPEN = ["log", "log", "agent_start", "agent_end", "next", "next", "call", "end", "error"]
 invocations = sketches_of(INVOCATIONS, [0, 1, 2, 15, 16, 17, 30])
 runs = sketches_of(RUNS, [0, 1, 2, 30, 59, 60, 61, 90, 120], agents=st.sampled_from([None, None, "bot"]))
-both = sketches_of([*INVOCATIONS, *RUNS], [0, 1, 2, 15, 16, 60, 61])
+open_runs = sketches_of(OPEN, [0, 1, 2, 3, 4, 5, 59, 60, 61, 62])
+both = sketches_of([*INVOCATIONS, *RUNS, *OPEN], [0, 1, 2, 15, 16, 60, 61])
 anything = sketches_of(
-    [*INVOCATIONS, *RUNS, "tool_call"],
+    [*INVOCATIONS, *RUNS, *OPEN, "tool_call"],
     [0, 1, 2, 14, 15, 16, 29, 30, 45, 59, 60, 61, 75, 120, 135],
     streams=["a", "a", "b", None],
     requests=st.sampled_from([None, None, None, "r1", "r2"]),
@@ -199,7 +222,7 @@ anything = sketches_of(
 )
 
 
-foci = st.sampled_from([invocations, runs, both, anything])
+foci = st.sampled_from([invocations, runs, open_runs, both, anything])
 #: Events, each with the number of the batch it comes in.
 scenes = foci.flatmap(lambda sketch: st.lists(st.tuples(sketch, st.integers(0, 4)), max_size=10))
 #: Events as above, and then changes one by one: the event of that number goes, or becomes another.
@@ -211,6 +234,9 @@ changing = foci.flatmap(
 )
 
 
+SAID = ("next", "call", "end")
+
+
 def event_of(number: int, sketch) -> Event:
     stream, minute, beside, kind, request, session, agent = sketch
     us = T0 + minute * MINUTE + beside
@@ -218,7 +244,8 @@ def event_of(number: int, sketch) -> Event:
     return Event(
         event_id=f"{number:03}",
         timestamp=us,
-        event_type=kind,
+        event_type="log" if kind in SAID else kind,
+        properties={"run_boundary": kind} if kind in SAID else {},
         source=source,
         request_id=request,
         session_id=session,
@@ -267,7 +294,8 @@ near = st.sampled_from(
     [
         sketches_of(INVOCATIONS, [10, 15, 16, 17, 18]),
         sketches_of(RUNS, [0, 15, 16, 17]),
-        sketches_of([*INVOCATIONS, *RUNS], [10, 15, 16, 17]),
+        sketches_of(OPEN, [0, 14, 15, 16, 17, 75]),
+        sketches_of([*INVOCATIONS, *RUNS, *OPEN], [10, 15, 16, 17]),
     ]
 )
 crossing = near.flatmap(
@@ -348,6 +376,8 @@ def test_what_is_older_than_the_cap_plays_no_part(scene, asked):
     event = stored.events[f"{asked:03}"]
     us, was = event.order[0], (event.trace, event.basis)
     invocations_before = [b for b in stored.boundaries.values() if b.kind == "invocation"]
-    recent_runs = [b for b in stored.boundaries.values() if b.kind == "run" and us - 60 * MINUTE <= b.order[0] <= us]
+    recent_runs = [
+        b for b in stored.boundaries.values() if b.kind != "invocation" and us - 60 * MINUTE <= b.order[0] <= us
+    ]
     attribute([event], Boundaries([*invocations_before, *recent_runs]))
     assert (event.trace, event.basis) == was

@@ -13,6 +13,7 @@ from vectadb_server.attribution import (
     affected,
     attribute,
     boundary_of,
+    breaks_needed,
     candidate_traces,
     explicit,
     given_trace,
@@ -151,6 +152,107 @@ class TestWindows:
             at(0, "invocation_start", request_id="r"), at(1, source=other), at(0, "agent_start", source=other)
         )
         assert got["log@1"][1] == "run"
+
+
+def edge(minute, boundary, kind="log", **fields):
+    """An event of which its parser says what it is to its run."""
+    properties = {"run_boundary": boundary}
+    return at(minute, kind, event_id=f"{boundary}@{minute}", properties=properties, **fields)
+
+
+def run_of(event_id):
+    return ids.uuid5(ids.TRACES, ["run", event_id])
+
+
+class TestRunBoundary:
+    def test_what_the_parser_says_goes_before_the_type(self):
+        got = attributed(
+            edge(0, "start", "chain_start"),
+            edge(1, "none", "agent_start"),
+            at(2),
+            edge(3, "none", "agent_end"),
+            at(4),
+            edge(5, "end", "chain_end"),
+            at(6),
+        )
+        assert got.pop("log@6")[1] == "time_window"
+        assert set(got.values()) == {(run_of("start@0"), "run")}
+
+    def test_an_unknown_word_says_nothing(self):
+        assert boundary_of(edge(0, "begin", "agent_start")).start
+        assert boundary_of(edge(0, "begin")) is None
+
+    def test_a_sign_of_life_opens_nothing(self):
+        assert boundary_of(at(0, "agent_start", properties={"resumes": True})) is None
+        assert boundary_of(at(0, "agent_start", properties={"resumes": False})) is not None
+
+    def test_of_runs_whose_ends_are_not_printed_each_ends_the_one_before(self):
+        got = attributed(edge(0, "next"), at(1), edge(2, "next"), at(3))
+        assert {got["next@0"][0], got["log@1"][0]} == {run_of("next@0")}
+        assert {got["next@2"][0], got["log@3"][0]} == {run_of("next@2")}
+
+    def test_where_an_end_is_printed_it_counts(self):
+        got = attributed(edge(0, "next"), edge(1, "end"), at(2), edge(3, "next"), at(4))
+        assert got["end@1"][0] == run_of("next@0")
+        assert got["log@2"][1] == "time_window"
+        assert got["log@4"][0] == run_of("next@3")
+
+    def test_what_starts_inside_a_call_is_part_of_the_run_that_calls(self):
+        got = attributed(
+            edge(0, "next"), edge(1, "call"), edge(2, "next"), edge(3, "call"), edge(4, "end"), at(5), edge(6, "end"),
+            at(7), edge(8, "next"), at(9),
+        )  # fmt: skip
+        later = {got.pop("next@8")[0], got.pop("log@9")[0]}
+        assert later == {run_of("next@8")}
+        assert set(got.values()) == {(run_of("next@0"), "run")}
+
+    def test_a_call_alone_is_no_run(self):
+        got = attributed(at(0), edge(1, "call"), at(2), edge(3, "end"))
+        assert {basis for _, basis in got.values()} == {"time_window"}
+        assert len({trace for trace, _ in got.values()}) == 1
+
+    def test_an_end_closes_a_run_with_what_it_left_open(self):
+        """A crew in whose tools a graph runs, which prints no end."""
+        got = attributed(edge(0, "start"), edge(1, "next"), at(2), edge(3, "end"), at(4))
+        assert got["log@2"][0] == got["end@3"][0] == run_of("start@0")
+        assert got["log@4"][1] == "time_window"
+
+
+class TestBreaks:
+    def test_a_start_right_behind_an_error_is_not_inside_the_run_that_died(self):
+        got = attributed(edge(0, "start"), at(1), at(2, "error"), at(3), edge(4, "start"), at(5), edge(6, "end"), at(7))
+        assert got["error@2"][0] == got["log@3"][0] == run_of("start@0")
+        assert got["start@4"][0] == got["log@5"][0] == got["end@6"][0] == run_of("start@4")
+        assert got["log@7"][1] == "time_window"
+
+    def test_without_an_error_it_is_nested(self):
+        got = attributed(edge(0, "start"), edge(4, "start"), at(5))
+        assert {trace for trace, _ in got.values()} == {run_of("start@0")}
+
+    def test_an_error_that_the_run_survived_breaks_nothing(self):
+        got = attributed(edge(0, "start"), edge(1, "start"), at(2, "error"), edge(3, "end"), edge(4, "start"), at(5))
+        assert {trace for trace, _ in got.values()} == {run_of("start@0")}
+
+    def test_an_error_that_names_its_trace_is_none_of_the_streams(self):
+        assert boundary_of(at(0, "error", request_id="r")) is None
+        assert boundary_of(at(0, "error")).kind == "break"
+
+    def test_another_streams_error_breaks_nothing(self):
+        other = Source(system="cloudwatch", account="1", region="r", log_group="g", log_stream="s2")
+        got = attributed(edge(0, "start"), at(2, "error", source=other), edge(4, "start"), at(5))
+        assert got["log@5"][0] == run_of("start@0")
+
+    def test_only_those_between_runs_are_loaded(self):
+        starts = [boundary_of(at(minute, "agent_start")) for minute in (5, 0, 500)]
+        (near, _) = breaks_needed([*starts, boundary_of(at(2, "error"))])
+        assert near == Need(stream_key=KEY, kind="break", from_us=T0, to_us=T0 + 5 * MINUTE)
+        assert breaks_needed([boundary_of(at(2, "error")), starts[0]]) == []
+
+    def test_one_that_comes_late_moves_what_is_behind_the_next_start(self):
+        late = boundary_of(at(2, "error"))
+        assert affected([late], boundaries(at(0, "agent_start"))) == []
+        (stretch,) = affected([late], boundaries(at(0, "agent_start"), at(3, "agent_start")))
+        assert (stretch.kind, stretch.from_us, stretch.to_us) == ("run", T0 + 2 * MINUTE, T0 + 2 * MINUTE + RUN_CAP)
 
 
 class TestLastResort:

@@ -1,8 +1,12 @@
-"""The events that all frameworks' formats have in common: a tool's call and result, a model's reply, a run's ends."""
+"""The events that all frameworks' formats have in common: a tool's call and result, a model's reply, a run's ends.
+
+Where a log names no trace, the server takes one run in a log stream for one. The property ``run_boundary`` tells where
+it begins and ends: :func:`bounded`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from vectadb_agent import Event
 
@@ -62,6 +66,17 @@ def run(type_: str, name: str | None = None, **properties: Any) -> Event:
         if type_.startswith("agent"):
             told["gen_ai.agent.name"] = name
     return Event(event_type=type_, properties=told | properties)
+
+
+def bounded(event: Event, boundary: Literal["start", "next", "call", "end", "none"]) -> Event:
+    """Say what the event is to the run in its stream; without it ``agent_start`` starts one and ``agent_end`` ends it.
+
+    ``start``: a whole run starts, perhaps inside another, and its ``end`` is printed unless it dies. ``next``: so it
+    does, inside no other: the one before is over, whether or not its end was printed. ``call``: until its ``end`` all
+    runs that start are part of this one. ``none``: of an agent's start or end, that the run is more than that agent.
+    """
+    event.properties["run_boundary"] = boundary
+    return event
 
 
 def finish(answer: str) -> Event:

@@ -15,7 +15,7 @@ import msgspec
 
 from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent_parsers import chat_messages
-from vectadb_agent_parsers.agent_events import block_of, call, finish, model_call, result, run, said, tokens
+from vectadb_agent_parsers.agent_events import block_of, bounded, call, finish, model_call, result, run, said, tokens
 from vectadb_agent_parsers.agent_reply import json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
@@ -33,6 +33,8 @@ _TYPE = re.compile(
     r'"type": "(LLMCall|LLMStreamStart|LLMStreamEnd|LLMToolCall|ToolCall|Message\w*|AgentConstruction\w*)"'
 )
 _AGENT = re.compile(r"(.{1,200}?)_[0-9a-f]{8}-[0-9a-f\-]{27}(?:/|\Z)")
+#: What is sent to a team by nobody in it: its run begins.
+_FROM_OUTSIDE = {"kind": "MessageKind.DIRECT", "delivery_stage": "DeliveryStage.SEND"}
 _decode = msgspec.json.Decoder().decode
 _FAILED = "ToolError"
 
@@ -82,20 +84,36 @@ def _logged(text: str) -> list[Event] | None:
     agent = _agent_of(members.get("agent_id"))
     begun = [] if agent is None else [run("agent_start", agent, resumes=True)]
     if kind == "LLMCall" and type(members.get("messages")) is list:
-        return [*begun, *_model_call(members)]
+        return _asked(members, [*begun, *_model_call(members)])
     if kind == "LLMStreamStart" and type(members.get("messages")) is list:
-        return [*begun, *chat_messages.results(members["messages"]), model_call("llm_start")]
+        return _asked(members, [*begun, *chat_messages.results(members["messages"]), model_call("llm_start")])
     if kind == "LLMStreamEnd" and type(members.get("response")) is dict:
         return [*begun, *_model_call(members)]
     if kind == "ToolCall" and type(members.get("tool_name")) is str:
         tool, returned = members["tool_name"], members.get("result")
         value = literal_or_text(returned) if type(returned) is str else returned
         # One line for both, once it has returned. The reply before has announced the call, and has its id.
-        return [*begun, result(value, tool, **{"gen_ai.tool.call.arguments": members.get("arguments")})]
+        returned = result(value, tool, **{"gen_ai.tool.call.arguments": members.get("arguments")})
+        return [*begun, bounded(returned, "end") if _runs_others(returned) else returned]
     if type(kind) is str and kind.startswith("Message") and ("sender" in members or "payload" in members):
         told = {name: members[name] for name in ("sender", "receiver", "kind", "delivery_stage") if members.get(name)}
-        return [said(f"{kind} from {members.get('sender')} to {members.get('receiver')}", **told)]
+        sent = said(f"{kind} from {members.get('sender')} to {members.get('receiver')}", **told)
+        return [bounded(sent, "next") if told | _FROM_OUTSIDE == told and "sender" not in told else sent]
     return None
+
+
+def _asked(members: dict[str, Any], made: list[Event]) -> list[Event]:
+    """A request of an agent without a team begins a run where it is the user's: no result of a tool is new in it."""
+    new = {message.get("role") for message in chat_messages.new(members["messages"])}
+    if not members.get("agent_id") and "user" in new and "tool" not in new:
+        bounded(made[0], "next")
+    return made
+
+
+def _runs_others(event: Event) -> bool:
+    """Whether the tool is an agent or a team (``AgentTool``, ``TeamTool``): all it is told is its task."""
+    arguments = event.properties.get("gen_ai.tool.call.arguments")
+    return type(arguments) is dict and arguments.keys() == {"task"}
 
 
 def _model_call(members: dict[str, Any]) -> list[Event]:
@@ -105,12 +123,13 @@ def _model_call(members: dict[str, Any]) -> list[Event]:
     ended.properties |= tokens(members.get("prompt_tokens"), members.get("completion_tokens"))
     if added := chat_messages.new(asked):
         ended.properties["gen_ai.input.messages"] = added
-    made = [*chat_messages.results(asked), ended, *reply.actions]
+    actions = [bounded(each, "call") if _runs_others(each) else each for each in reply.actions]
+    made = [*chat_messages.results(asked), ended, *actions]
     return made if reply.actions or not reply.text else [*made, finish(reply.text)]
 
 
 def _agent_of(agent_id: Any) -> str | None:
-    """The agent's name in ``name_<team>/<team>``, whose team's id is made anew for each run."""
+    """The agent's name in ``name_<team>/<team>``, whose id each team has anew."""
     if type(agent_id) is not str or not agent_id:
         return None
     found = _AGENT.match(agent_id)
@@ -123,7 +142,7 @@ def _printed(text: str) -> list[Event] | None:
     if found is None:
         return None
     if found[3]:
-        return [said(body.strip())]
+        return [bounded(said(body.strip()), "end")]
     used = _TOKENS.search("\n" + body)
     if used:
         body = ("\n" + body)[1 : used.start()] if used.start() else ""
@@ -133,6 +152,13 @@ def _printed(text: str) -> list[Event] | None:
         made.insert(0, Event(event_type="llm_end", properties={**tokens(int(used[1]), int(used[2]))}))
     if source != "user":
         made.insert(0, run("agent_start", source, resumes=True))
+    # Between the two an agent that is a tool says all that it says when it is run by itself.
+    if kind == "ToolCallRequestEvent":
+        bounded(made[0], "call")
+    elif kind == "ToolCallExecutionEvent":
+        bounded(made[-1], "end")
+    elif source == "user" and made[-1].event_type == "query":
+        bounded(made[0], "next")
     return made
 
 

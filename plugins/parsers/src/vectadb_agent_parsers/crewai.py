@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vectadb_agent import ComponentConfig, Event, Parser
-from vectadb_agent_parsers.agent_events import block_of, call, finish, result, run, said
+from vectadb_agent_parsers.agent_events import block_of, bounded, call, finish, result, run, said
 from vectadb_agent_parsers.agent_reply import literal_or_text
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
 
@@ -106,19 +106,19 @@ def _events(title: str, text: str) -> list[Event]:
     fields = _fields(text)
     name = fields.get("Name") or fields.get("Agent")
     if title == "Crew Execution Started":
-        return [run("chain_start", name, **{"crewai.id": fields.get("ID")})]
+        return [bounded(run("chain_start", name, **{"crewai.id": fields.get("ID")}), "start")]
     if title.startswith("Crew "):
-        return [_ended("chain_end", name, title, fields, output=fields.get("Final Output"))]
+        return [bounded(_ended("chain_end", name, title, fields, output=fields.get("Final Output")), "end")]
     if title == "Task Started":
         return [run("chain_start", fields.get("Name"))]
     if title.startswith("Task "):
         return [_ended("chain_end", fields.get("Name"), title, fields)]
     if title == "Agent Started":
-        return [run("agent_start", fields.get("Agent"), input=fields.get("Task"))]
+        return [bounded(run("agent_start", fields.get("Agent"), input=fields.get("Task")), "none")]
     if title == "Agent Final Answer":
-        return [finish(fields.get("Final Answer", "")), run("agent_end", fields.get("Agent"))]
+        return [finish(fields.get("Final Answer", "")), bounded(run("agent_end", fields.get("Agent")), "none")]
     if title == "Agent Error":
-        return [_ended("agent_end", fields.get("Agent"), title, fields)]
+        return [bounded(_ended("agent_end", fields.get("Agent"), title, fields), "none")]
     tool = fields.get("Tool")
     if title == "Tool Execution Started" and tool:
         return [call(tool, _arguments(fields.get("Args")))]

@@ -17,6 +17,7 @@ import msgspec
 
 from vectadb_agent import Event
 from vectadb_agent_parsers import literals
+from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import content_text, literal_or_text, read_reply
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.langchain_events import INVALID_TOOL, call_event, is_agent, result_event, run_start
@@ -109,6 +110,10 @@ def events(text: str) -> list[Event] | None:
         made = [_llm_start(payload)] if what == "start" else _llm_end(payload, path)
     else:
         made = _chain(kind, name, payload, started=what == "start")
+    if len(path) == 1 and kind != "tool":  # of some tools no start is printed
+        bounded(made[0], "next") if what == "start" else bounded(made[-1], "end")
+    elif kind == "chain" and is_agent(name):
+        bounded(made[-1], "none")
     for event in made:
         properties: dict[str, Any] = {"path": " > ".join(path)}
         # A model's reply tells of calls: neither its name nor its duration are theirs.

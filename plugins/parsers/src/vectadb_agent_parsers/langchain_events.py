@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vectadb_agent import Event
+from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import Reply
 
 INVALID_TOOL = " is not a valid tool, try one of ["
@@ -25,7 +26,7 @@ def run_start(name: str, **properties: Any) -> Event:
 
 def run_end(*, agent: bool = False) -> Event:
     """A chain or an agent ends that printed no name: the one that began last, in its stream, of those not yet ended."""
-    return Event(event_type="agent_end" if agent else "chain_end", properties={"unnamed": True})
+    return bounded(Event(event_type="agent_end" if agent else "chain_end", properties={"unnamed": True}), "end")
 
 
 def reply_events(reply: Reply) -> list[Event]:

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from vectadb_agent import Event
+from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import read_finish, read_reply
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.langchain_events import finish_events, reply_events, result_event, run_end, run_start
@@ -74,7 +75,7 @@ def events(text: str) -> list[Event] | None:
     if text.startswith("> "):
         found = _ENTERING.fullmatch(text)
         if found is not None:
-            return [run_start(found[1])]
+            return [bounded(run_start(found[1]), "start")]
         return [run_end()] if text.rstrip() == _FINISHED else None
     if text.startswith(_OBSERVATION):
         return [result_event(text.removeprefix(_OBSERVATION).removeprefix(" ").removesuffix("\n"))]

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from vectadb_agent import Event, Piece
+from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import read_finish, read_reply
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.langchain_events import (
@@ -194,7 +195,7 @@ def events(text: str) -> list[Event] | None:
     if token is None:
         return None
     if token["enter"] is not None:
-        return [run_start(token["enter"])]
+        return [bounded(run_start(token["enter"]), "start")]
     if token["finished"]:
         return [run_end()]
     body, finished, _ = text[token.end() :].partition(_FINISHED)

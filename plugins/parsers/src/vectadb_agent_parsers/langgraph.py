@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vectadb_agent import ComponentConfig, Event, Parser
-from vectadb_agent_parsers.agent_events import block_of, call, finish, model_call, result, run, said, tokens
+from vectadb_agent_parsers.agent_events import block_of, bounded, call, finish, model_call, result, run, said, tokens
 from vectadb_agent_parsers.agent_reply import content_text, plain_content
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
@@ -88,7 +88,8 @@ def _debug(kind: str, printed: str) -> list[Event] | None:
     last = messages[-1] if type(messages) is list and messages else None
     if type(last) is dict and last.get(CLASS) == _HUMAN:
         # What a graph is given is the first state that it prints; its name it does not tell.
-        return [run("agent_start", "LangGraph"), Event(event_type="query", properties={"message": _text(last)})]
+        begun = bounded(run("agent_start", "LangGraph"), "next")
+        return [begun, Event(event_type="query", properties={"message": _text(last)})]
     return [said("graph state")]
 
 
@@ -156,8 +157,10 @@ def _pretty(text: str) -> list[Event] | None:
     body = body.removeprefix("\n").removesuffix("\n")
     if kind == "Tool":
         return [result(plain_content(body), name)]
+    if kind == "Human":
+        return [bounded(Event(event_type="query", properties={"message": body}), "next")]
     if kind != "Ai":
-        return [Event(event_type="query" if kind == "Human" else "message", properties={"message": body})]
+        return [Event(event_type="message", properties={"message": body})]
     asked = _CALLS.search(body)
     calls = _calls(body[asked.end() :]) if asked else []
     words = plain_content(body[: asked.start()] if asked else body)

@@ -16,7 +16,7 @@ import msgspec
 from vectadb_agent import Event, Piece
 from vectadb_agent_parsers import llamaindex_tree as tree
 from vectadb_agent_parsers import llamaindex_workflow as workflow
-from vectadb_agent_parsers.agent_events import call, finish, result, run, said
+from vectadb_agent_parsers.agent_events import bounded, call, finish, result, run, said
 from vectadb_agent_parsers.agent_reply import json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign, is_lambdas
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
@@ -158,7 +158,7 @@ def events(text: str) -> list[Event] | None:
         found = _RUNNING.match(text)
         return None if found is None else _running(found[1])
     if first == "A" and text.startswith(_ADDED):
-        return [_query(text.removeprefix(_ADDED).strip())]
+        return [bounded(_query(text.removeprefix(_ADDED).strip()), "next")]
     if first == "G":
         if text.startswith(_GOT):
             printed = text.removeprefix(_GOT).removesuffix("\n").removesuffix(_END).removesuffix("\n")

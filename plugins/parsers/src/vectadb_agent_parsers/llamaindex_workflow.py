@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from vectadb_agent import Event
-from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
+from vectadb_agent_parsers.agent_events import bounded, call, finish, model_call, result, run, said
 from vectadb_agent_parsers.agent_reply import literal_or_text
 from vectadb_agent_parsers.literals import NotALiteral, read_at
 
@@ -22,6 +22,7 @@ _RUNNING = re.compile(
 _PRODUCED = re.compile(
     r"Step (\w{1,100}) produced (?:event (\w{1,100})|no event|an error, retry in [\d.]{1,20} seconds)\r?\n?"
 )
+_STOPPED = "complete with StopEvent"
 _CUT = "..."
 
 
@@ -41,7 +42,10 @@ def events(text: str) -> list[Event] | None:
         return _tick(found[2], text.rstrip("\r\n"), ended=found[1].startswith("result"))
     if not is_line(text):
         return None
-    return _produced(text) if text.startswith("S") else [said(text.strip())]
+    if text.startswith("S"):
+        return _produced(text)
+    stopped = text.rstrip().endswith(_STOPPED)
+    return [bounded(said(text.strip()), "end") if stopped else said(text.strip())]
 
 
 def _produced(text: str) -> list[Event]:
@@ -60,7 +64,8 @@ def _tick(kind: str, text: str, *, ended: bool) -> list[Event]:
     cut = text.endswith(_CUT)
     if ended:
         words, whole = _text(text)
-        return [_cut(finish(words), whole), run("agent_end")] if words else [run("agent_end")]
+        end = bounded(run("agent_end"), "none")  # a line of the run is still to come
+        return [_cut(finish(words), whole), end] if words else [end]
     if kind == "ToolCall":
         return [_call(text)]
     if kind == "ToolCallResult":
@@ -74,7 +79,8 @@ def _tick(kind: str, text: str, *, ended: bool) -> list[Event]:
     if kind == "AgentWorkflowStartEvent":
         asked = _field(text, "user_msg")
         if type(asked) is str:
-            return [Event(event_type="query", properties={"message": asked})]
+            return [bounded(Event(event_type="query", properties={"message": asked}), "start")]
+        return [bounded(_cut(said(text), not cut), "start")]
     return [_cut(said(text), not cut)]
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from vectadb_agent import Event
 from vectadb_agent_parsers import chat_messages, openai_agents_spans
-from vectadb_agent_parsers.agent_events import call, finish, model_call, result, run, said
+from vectadb_agent_parsers.agent_events import bounded, call, finish, model_call, result, run, said
 from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
@@ -40,14 +40,17 @@ _BROKE = re.compile(rf"(?:MCP tool|Tool) {_NAME} failed(?:\r?\n?|: (\{{(?s:.*)))
 _CALLING = re.compile(r"Calling LLM(?: (\S{1,200}) with input:)?\r?\n?")
 _REPLIED = ("LLM responded", "Received model response")
 _TOLD = re.compile(
-    r"(?:Creating trace(?: \S.* with id trace_\w+)?|Setting current trace(?:: trace_\w+)?"
+    r"(?:Creating trace(?: \S.* with id trace_\w+)?|Setting current trace(?:: (?:trace_\w+|no-op))?"
+    r"|Tracing is disabled\. Not creating (?:trace|span) .{1,500}"
     r"|Resetting current trace|Creating span .{0,500}with id (?:None|span_\w+)"
     r"|(?:No|Using) conversation_id .{0,200}|Processing output item type=\w+ class=\w+|Tool call args: \[.*"
     r"|Turn \d{1,9} complete, next_step type=\w+)\r?\n?"
 )
+#: Where tracing is switched off, a run still says where it begins.
+_UNTRACED = "Tracing is disabled. Not creating trace"
 _STARTS = ("Running agent ", "Invoking ", "Calling LLM", "Creating ", "Setting current trace")
 _MORE_STARTS = ("Resetting current trace", "No conversation_id", "Using conversation_id", "Processing output item")
-_STREAMED_STARTS = ("Starting turn ", "Turn ")
+_STREAMED_STARTS = ("Starting turn ", "Turn ", "Tracing is disabled. ")
 _LETTERS = frozenset("RITMCSNUPL[")
 #: What a request to a model is printed with, behind its messages.
 _PARAMETERS = ("Tools:", "Stream:", "Tool choice:", "Response format:", "Previous response id:", "Conversation id:")
@@ -74,7 +77,8 @@ def events(text: str) -> list[Event] | None:
     if first in "RS" and (found := _RUNNING.fullmatch(text)):
         # Where an agent is a tool of another, its end is not told: only that the other goes on with its next turn.
         turn = int(found["turn"] or found["streamed_turn"])
-        return [run("agent_start", found["name"] or found["streamed"], turn=turn, resumes=turn > 1)]
+        name = found["name"] or found["streamed"]
+        return [bounded(run("agent_start", name, turn=turn, resumes=turn > 1), "none")]
     if first == "I" and (found := _CALLED.fullmatch(text)):
         return [call(found[1], None if found[2] is None else json_or_text(found[2]))]
     if first in "TM" and (found := _RETURNED.fullmatch(text)):
@@ -93,10 +97,10 @@ def events(text: str) -> list[Event] | None:
     if text.rstrip("\r\n") in _REPLIED:
         return [model_call("llm_end")]
     if _TOLD.fullmatch(text):
-        if text.startswith("Creating trace"):
-            return [run("chain_start", "Agent workflow")]
+        if text.startswith(("Creating trace", _UNTRACED)):
+            return [bounded(run("chain_start", "Agent workflow"), "next")]
         if text.startswith("Resetting"):
-            return [run("chain_end", "Agent workflow")]
+            return [bounded(run("chain_end", "Agent workflow"), "end")]
         return [said(text.strip())]
     return None
 

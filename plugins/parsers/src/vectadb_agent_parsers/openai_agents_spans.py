@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from vectadb_agent import Event
-from vectadb_agent_parsers.agent_events import call, model_call, result, run, said, tokens
+from vectadb_agent_parsers.agent_events import bounded, call, model_call, result, run, said, tokens
 from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text
 from vectadb_agent_parsers.fields import microseconds
 
@@ -79,7 +79,9 @@ def _events(exported: dict[str, Any], told: dict[str, Any]) -> list[Event]:
             ended.properties["gen_ai.response.id"] = told["response_id"]
         return [ended]
     if kind == "agent":
-        return [run("agent_end", name)]
+        return [
+            bounded(run("agent_end", name), "none")
+        ]  # the trace's id is printed; the log around it may have windows
     data = told.get("data")
     if kind == "custom" and type(data) is dict:
         name = _text(data.get("name")) or (f"turn {data['turn']}" if "turn" in data else name)

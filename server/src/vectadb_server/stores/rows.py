@@ -215,6 +215,8 @@ def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
 def boundary_row(boundary: Boundary, commit: str) -> dict[str, Any]:
     """Return the row of a boundary; its id is an array, so that a stream's boundaries are one range."""
     made = {"id": boundary_key(boundary), "start": boundary.start, "trace": boundary.trace, "commit": commit}
+    if not boundary.ends:
+        made["ends"] = False
     if boundary.name:
         made["name"] = boundary.name
     if boundary.request_id is not None:
@@ -237,6 +239,7 @@ def boundary(found: Mapping[str, Any]) -> Boundary:
         start=found["start"],
         event_id=event_id,
         trace=found["trace"],
+        ends=found.get("ends", True),
         name=found.get("name") or "",
         request_id=found.get("request"),
         commit=found.get("commit") or "",
@@ -245,14 +248,16 @@ def boundary(found: Mapping[str, Any]) -> Boundary:
 
 def mark_of(boundary: Boundary) -> list[Any]:
     """Return what an event's row keeps of the boundary that the event is: enough to take it away again."""
-    return [*boundary_key(boundary), boundary.start, boundary.trace]
+    return [*boundary_key(boundary), boundary.start, boundary.trace, boundary.ends]
 
 
 def marked(mark: Sequence[Any]) -> Boundary:
     """Undo :func:`mark_of`."""
-    stream_key, kind, us, ingestion, log_id, part, event_id, start, trace_id = mark
+    stream_key, kind, us, ingestion, log_id, part, event_id, start, trace_id, ends = mark
     order = (us, ingestion, log_id, part)
-    return Boundary(stream_key=stream_key, order=order, kind=kind, start=start, event_id=event_id, trace=trace_id)
+    return Boundary(
+        stream_key=stream_key, order=order, kind=kind, start=start, event_id=event_id, trace=trace_id, ends=ends
+    )
 
 
 def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
