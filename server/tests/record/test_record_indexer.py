@@ -77,6 +77,12 @@ async def test_late_boundaries_move_events_wherever_they_were(store: SurrealStor
             at = MIDNIGHT + (n - 9) * 20 * SECOND
             agent = "ann" if n % 5 == 0 else None
             events.append(line(f"{n:03}", at, stream=stream, event_type=kinds.get(n, "log"), agent_id=agent))
+    said = {1: "next", 3: "call", 5: "next", 7: "end", 10: "next", 14: "end", 16: "start", 22: "start", 28: "end"}
+    for n in range(32):
+        at = MIDNIGHT + (n - 9) * 20 * SECOND
+        told = {"run_boundary": said[n]} if n in said else {}
+        kind = "error" if n in (12, 20) else "log"
+        events.append(line(f"{n:03}", at, stream="three", event_type=kind, properties=told))
     sent = events[:]
     random.Random(5).shuffle(sent)
     ingest = Ingest(store)
@@ -89,6 +95,9 @@ async def test_late_boundaries_move_events_wherever_they_were(store: SurrealStor
     attribute(events, Boundaries(boundary for event in events if (boundary := boundary_of(event))))
     assert await traces_of(store) == {event.event_id: (event.trace, event.basis) for event in events}
     assert {event.basis for event in events} == {"time_window", "invocation", "run"}
+    runs = [event.trace for event in events if event.source and event.source.log_stream == "three"]
+    assert len(set(runs[1:10])) == len(set(runs[10:15])) == len(set(runs[16:22])) == len(set(runs[22:29])) == 1
+    assert len(set(runs)) == 6, "four runs, and what is outside of them in two quarters of an hour"
     members: dict[str, int] = {}
     for event in events:
         assert event.trace is not None
