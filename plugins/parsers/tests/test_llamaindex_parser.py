@@ -53,7 +53,7 @@ def test_a_question_printed_again_belongs_to_its_step_and_no_line_more(told):
 
 def test_a_question_without_a_step_is_one_line(told):
     text = "Added user message to memory: How long?\nTwo days.\n"
-    assert told(text) == [("query", {"message": "How long?"}), "Two days.\n"]
+    assert told(text) == [("query", {"message": "How long?", "run_boundary": "next"}), "Two days.\n"]
 
 
 def test_a_reply_before_a_call_is_a_thought(told):

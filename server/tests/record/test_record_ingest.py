@@ -12,6 +12,7 @@ from vectadb_server import ids
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest, Outcome
 from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilter
+from vectadb_server.stores.rows import marked
 from vectadb_server.stores.surreal import SurrealStore
 from vectadb_server.wire import Options
 
@@ -236,3 +237,8 @@ async def test_a_dropped_day_is_gone_and_the_others_stay(store: SurrealStore) ->
     assert await store.days() == ["2026-01-02"]
     assert [event.timestamp for event in await store.events(EventFilter(), limit=9)] == [MIDNIGHT]
     assert statuses(await send(store, posted(event_id, MIDNIGHT))) == ["accepted"]
+
+
+def test_a_mark_that_an_earlier_version_wrote_is_read() -> None:
+    mark = ["stream", "run", 1, 0, "7", "0", "id", True, "trace"]
+    assert marked(mark) == marked([*mark, True])

@@ -31,7 +31,8 @@ _BEGINNINGS = (
     *("Running agent ", "Starting turn ", "Turn ", "Invoking ", "Tool ", "MCP tool "),
     *("Calling LLM", "LLM resp", "Received model response", "Processing output item "),
     *("Creating ", "Setting current trace", "Resetting current trace", "No conversation_id", "Using conversation_id"),
-    *("Added user message to memory: ", "Step ", "> Running step ", "Trace: ", "    "),
+    *("Added user message to memory: ", "Step ", "> Running step ", "Running step ", "Generated ", "Got output: "),
+    *("**********", "Trace: ", "    "),
 )
 
 

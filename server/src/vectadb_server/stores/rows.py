@@ -253,10 +253,15 @@ def mark_of(boundary: Boundary) -> list[Any]:
 
 def marked(mark: Sequence[Any]) -> Boundary:
     """Undo :func:`mark_of`."""
-    stream_key, kind, us, ingestion, log_id, part, event_id, start, trace_id, ends = mark
-    order = (us, ingestion, log_id, part)
+    stream_key, kind, us, ingestion, log_id, part, event_id, start, trace_id, *more = mark
     return Boundary(
-        stream_key=stream_key, order=order, kind=kind, start=start, event_id=event_id, trace=trace_id, ends=ends
+        stream_key=stream_key,
+        order=(us, ingestion, log_id, part),
+        kind=kind,
+        start=start,
+        event_id=event_id,
+        trace=trace_id,
+        ends=more[0] if more else True,  # Marks of the first versions do not say.
     )
 
 
