@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,8 +125,7 @@ def _through(
 def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: str) -> None:
     """Send the events to a running server, wait until they are indexed, and fill in traces and spans.
 
-    Raises:
-        RuntimeError: the server refused an event.
+    An event that the server refuses is told on stderr: it is in no trace, which counts against its recording.
     """
     with httpx.Client(base_url=url, timeout=60) as client:
         _send(client, events)
@@ -197,8 +197,8 @@ def _send(client: httpx.Client, events: Sequence[Event]) -> None:
     for at in range(0, len(events), _BATCH):
         body = {"events": events[at : at + _BATCH]}
         reply = client.post("/api/v1/events/batch", json=body).raise_for_status().json()
-        if reply["failed"]:
-            raise RuntimeError(f"the server refused: {reply['errors'][:3]}")
+        for refused in reply["errors"]:
+            print(f"the server refused an event: {refused['error']}", file=sys.stderr)
     while client.get("/health/ready").json()["engines"]["indexer"]["pending"]:
         time.sleep(0.1)
 

@@ -47,11 +47,11 @@ async def served(vitals: Vitals, state_dir: Path) -> AsyncIterator[int]:
 
 def client(state_dir: Path) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(uds=str(state_dir / "agent.sock"))
-    return httpx.AsyncClient(transport=transport, base_url="http://agent", trust_env=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://agent", trust_env=False, timeout=60)
 
 
 async def get(port: int, path: str, method: str = "GET") -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as asking:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as asking:
         return await asking.request(method, f"http://127.0.0.1:{port}{path}")
 
 

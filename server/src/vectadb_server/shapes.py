@@ -140,8 +140,7 @@ def _fold(value: Any) -> Any:
     if unknown and isinstance(properties, dict | None):
         event["properties"] = merged = dict(properties or {})
         for name, item in unknown.items():
-            # An empty name stays empty, for the check to refuse it.
-            merged[free_key(name, merged) if name else name] = item
+            merged[free_key(name, merged)] = item
     return event
 
 

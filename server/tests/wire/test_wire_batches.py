@@ -83,11 +83,9 @@ RFC = 'expected RFC 3339 text, e.g. "2026-01-31T12:00:00.000Z"'
             HEAD + '"a": 1e999}',
             "events[1].properties.a: found the number Infinity; expected a finite number, null, or text",
         ),
-        (HEAD + '"properties": {"a": {"": 1}}}', "events[1].properties.a: found a key of 0 bytes; expected 1 to 1,024"),
-        (HEAD + '"": 1}', "events[1].properties: found a key of 0 bytes; expected 1 to 1,024"),
         (
             HEAD + f'"properties": {{"{"é" * 513}": 1}}}}',
-            "events[1].properties: found a key of 1,026 bytes; expected 1 to 1,024",
+            "events[1].properties: found a key of 1,026 bytes; expected at most 1,024",
         ),
         (HEAD + '"raw": "\udcff"}', "events[1]: found bytes that are not UTF-8, from its byte 46; expected UTF-8"),
     ],
