@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any
 from litestar import Litestar
 from litestar.di import Provide
 
-from vectadb_server.routes import admin, docs, errors, events, gate, health, ingest, page, search, stats, traces
+from vectadb_server.routes import (
+    admin,
+    docs,
+    errors,
+    events,
+    gate,
+    health,
+    ingest,
+    page,
+    search,
+    sessions,
+    stats,
+    traces,
+)
 from vectadb_server.routes.bodies import Admission
 from vectadb_server.routes.queries import only_known
 
@@ -18,7 +31,7 @@ if TYPE_CHECKING:
 def routes(services: Services) -> Litestar:
     """Return the routes as an application."""
     admission = Admission(services.settings, services.metrics)
-    modules = (health, ingest, events, traces, search, stats, admin, page)
+    modules = (health, ingest, events, traces, sessions, search, stats, admin, page)
     handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
     return Litestar(
         handlers,

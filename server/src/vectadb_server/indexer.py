@@ -403,7 +403,7 @@ class Indexer:
             self._running[trace] = (last + RUNNING_FOR, min(each.key[0] for each in stored))
         else:
             self._running.pop(trace, None)
-        return trace_row(summary, edges)
+        return trace_row(summary, edges, min(event.created_at for event in events))
 
     async def _by_the_clock(self) -> None:
         """Every `CLOCK` seconds: let traces end that are open and silent."""
@@ -432,7 +432,7 @@ class Indexer:
             page: list[Trace] = []
             while True:
                 after = Cursor(page[-1].start, page[-1].trace_id) if page else None
-                where = TraceFilter(status="running", basis=basis)
+                where = TraceFilter(statuses=("running",), basis=basis)
                 page = await self._store.traces(where, limit=RECALLED, after=after)
                 days = await self._store.days_of_traces([trace.trace_id for trace in page])
                 for trace in page:

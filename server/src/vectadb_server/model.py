@@ -116,8 +116,23 @@ class Span(msgspec.Struct, kw_only=True):
     event_ids: list[str]
 
 
+class Calls(msgspec.Struct, kw_only=True):
+    """The calls of one tool or model in a trace. ``durations``: of those that ended, microseconds, ascending."""
+
+    kind: Literal["tool", "llm"]
+    name: str
+    count: int = 0
+    errors: int = 0
+    tokens: Tokens
+    cost_usd: float | None = None
+    durations: list[int] = []
+
+
 class Trace(msgspec.Struct, kw_only=True):
-    """Summary of one trace, recomputed from its events whenever they change."""
+    """Summary of one trace, recomputed from its events whenever they change.
+
+    ``calls``: of each tool, then of each model.
+    """
 
     trace_id: str
     basis: Basis
@@ -138,3 +153,4 @@ class Trace(msgspec.Struct, kw_only=True):
     output: str | None = None
     first_error: str | None = None
     cost_usd: float | None = None
+    calls: list[Calls] = []

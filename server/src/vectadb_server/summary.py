@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from vectadb_server import usage
 from vectadb_server import vocabulary as vocab
-from vectadb_server.model import Basis, Trace
+from vectadb_server.model import Basis, Calls, Tokens, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vectadb_server.model import Event, Span, SpanStatus, Tokens
+    from vectadb_server.model import Event, Span, SpanStatus
     from vectadb_server.nesting import Node
     from vectadb_server.outcome import Outcomes
     from vectadb_server.pairing import Pairing
 
 #: A summary is a row in a list: longer texts are cut there. The spans and events hold them whole.
 MAX_TEXT = 4000
+#: Of a tool or model that was called more often, so many durations are kept, evenly spread over all.
+MAX_DURATIONS = 500
 
 _STRENGTH: dict[Basis, int] = {basis: rank for rank, basis in enumerate(get_args(Basis))}
 
@@ -48,7 +50,33 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
         output=_shortened(_answered(found, status)),
         first_error=_shortened(outcomes.first_error),
         cost_usd=_cost(spans),
+        calls=_calls(spans),
     )
+
+
+def _calls(spans: list[Span]) -> list[Calls]:
+    """What each tool and model was called for, in the order of their first calls, tools first."""
+    found: dict[tuple[str, str], Calls] = {}
+    kinds: tuple[Literal["tool", "llm"], ...] = ("tool", "llm")
+    for kind in kinds:
+        for span in spans:
+            if span.kind != kind:
+                continue
+            name = (span.model or span.name) if kind == "llm" else span.name
+            calls = found.setdefault((kind, name), Calls(kind=kind, name=name, tokens=Tokens(), durations=[]))
+            calls.count += 1
+            calls.errors += span.status == "error"
+            calls.tokens = usage.plus(calls.tokens, span.tokens)
+            if span.cost_usd is not None:
+                calls.cost_usd = round((calls.cost_usd or 0.0) + span.cost_usd, 9)
+            if span.end is not None:
+                calls.durations.append(span.end - span.start)
+    for calls in found.values():
+        calls.durations.sort()
+        many = len(calls.durations)
+        if many > MAX_DURATIONS:
+            calls.durations = [calls.durations[i * (many - 1) // (MAX_DURATIONS - 1)] for i in range(MAX_DURATIONS)]
+    return list(found.values())
 
 
 def _cost(spans: Iterable[Span]) -> float | None:

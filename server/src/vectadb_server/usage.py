@@ -41,8 +41,7 @@ def of_trace(found: Pairing, own: dict[Node, Tokens]) -> Tokens:
     inside: dict[Node | None, Tokens] = {}
     for node in reversed(list(outermost_first(found))):
         total = _larger(own[node], inside.get(node, Tokens()))
-        around = inside.get(node.parent, Tokens())
-        inside[node.parent] = Tokens(_plus(around.input, total.input), _plus(around.output, total.output))
+        inside[node.parent] = plus(inside.get(node.parent, Tokens()), total)
     outside = [event for event in found.events if event.event_id not in found.of]
     return _larger(_of_messages(outside), inside.get(None, Tokens()))
 
@@ -58,8 +57,13 @@ def _of_messages(events: Iterable[Event]) -> Tokens:
         key = vocab.response_id(event) or (usage.input, usage.output, vocab.body(event))
         if (key,) not in seen:
             seen.add((key,))
-            total = Tokens(_plus(total.input, usage.input), _plus(total.output, usage.output))
+            total = plus(total, usage)
     return total
+
+
+def plus(a: Tokens, b: Tokens) -> Tokens:
+    """Add them up; unknown is only what is so in both."""
+    return Tokens(_plus(a.input, b.input), _plus(a.output, b.output))
 
 
 def _larger(a: Tokens, b: Tokens) -> Tokens:

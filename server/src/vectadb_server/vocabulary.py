@@ -85,6 +85,8 @@ _ERROR_TYPE = ("error.type", "error_type", "errorType", "exception.type", "excep
 _ERROR_TEXT = ("error.message", "error_message", "errorMessage", "exception.message")
 _ERROR_LEVELS = frozenset({"ERROR", "CRITICAL", "FATAL", "SEVERE"})
 _ERROR_STATUS = frozenset({"error", "failed", "failure", "timeout"})
+#: An event that tells of a failure has one of these in its type, or in the names or values of its properties.
+FAILURE_WORDS = ("error", "exception", "critical", "fatal", "severe", "fail", "timeout")
 #: Where a value is an object, the keys under which its text is found.
 _TEXT_KEYS = ("input", "output", "query", "question", "answer", "content", "text", "message", "result", "parts")
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -192,6 +194,17 @@ def usage(event: Event) -> Tokens:
     return tokens
 
 
+def tool(event: Event) -> str | None:
+    """Name of the tool that the event calls, announces, or has the result of."""
+    return (name(event, "tool") or None) if event.event_type in ("tool_call", "tool_result", "agent_action") else None
+
+
+def level(event: Event) -> str:
+    """Its log level in capitals; ``""`` if it has none."""
+    value = event.properties.get("level")
+    return value.upper() if isinstance(value, str) else ""
+
+
 def response_id(event: Event) -> str | None:
     """Id of the model's reply, the same wherever that reply is printed."""
     return _text(event, _RESPONSE_ID)
@@ -216,13 +229,12 @@ def failure(event: Event) -> Failure | None:
     """Return what went wrong, if the event tells of a failure."""
     properties = event.properties
     type_ = _text(event, _ERROR_TYPE)
-    level = properties.get("level")
-    bad_level = isinstance(level, str) and level.upper() in _ERROR_LEVELS
+    level_ = level(event)
     error = properties.get("error")
     is_error = event.event_type == "error"
     status = _bad_status(event)
     stated = bool(error) and isinstance(error, str | dict | list | bool)
-    if not (is_error or type_ or bad_level or stated or status):
+    if not (is_error or type_ or level_ in _ERROR_LEVELS or stated or status):
         return None
     text = _text(event, _ERROR_TEXT) or (as_text(error) if stated and error is not True else "")
     if not text and event.event_type == "tool_result":
@@ -236,7 +248,7 @@ def failure(event: Event) -> Failure | None:
     if type_ and type_ not in text:
         text = f"{type_}: {text}" if text else type_
     # A logged line of level ERROR may well have been dealt with; an error with a type or without a level was not.
-    return Failure(text or "error", hard=is_error and (type_ is not None or not isinstance(level, str)))
+    return Failure(text or "error", hard=is_error and (type_ is not None or not level_))
 
 
 def as_text(value: Any) -> str:

@@ -56,14 +56,14 @@ def brute(events: list[Event], where: EventFilter) -> list[Event]:
             (where.trace, event.trace),
             (where.session_id, event.session_id),
             (where.agent_id, event.agent_id),
-            (where.event_type, event.event_type),
             (where.log_group, source.log_group),
             (where.log_stream, source.log_stream),
         )
         inside = (where.since is None or where.since <= event.timestamp) and (
             where.until is None or event.timestamp < where.until
         )
-        return inside and all(wanted in (None, found) for wanted, found in pairs)
+        typed = not where.types or event.event_type in where.types
+        return inside and typed and all(wanted in (None, found) for wanted, found in pairs)
 
     return sorted(filter(holds, events), key=lambda event: (-event.timestamp, event.event_id))
 
@@ -94,7 +94,7 @@ async def test_events_by_any_filter_and_page_size(store: SurrealStore) -> None:
             "trace": rnd.choice(traces),
             "session_id": "s1",
             "agent_id": "ann",
-            "event_type": rnd.choice(TYPES),
+            "types": tuple(rnd.sample(TYPES, 2)),
             "log_group": "/g",
             "log_stream": "x",
             "since": times[0],
@@ -160,7 +160,7 @@ async def test_traces_across_days_and_pages(store: SurrealStore) -> None:
         TraceFilter(),
         TraceFilter(basis="time_window"),
         TraceFilter(agent_id="ann"),
-        TraceFilter(status="error", since=since),
+        TraceFilter(statuses=("error",), since=since),
         TraceFilter(session_id="s1", until=until),
         TraceFilter(since=since, until=until),
     ):
@@ -170,7 +170,7 @@ async def test_traces_across_days_and_pages(store: SurrealStore) -> None:
             if (trace.basis == where.basis if where.basis else trace.basis != "time_window")
             and where.agent_id in (None, trace.agent_id)
             and where.session_id in (None, trace.session_id)
-            and where.status in (None, trace.status)
+            and (not where.statuses or trace.status in where.statuses)
             and (where.since is None or trace.start >= where.since)
             and (where.until is None or trace.start < where.until)
         ]

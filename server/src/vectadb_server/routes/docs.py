@@ -218,6 +218,11 @@ def replies(kind: Any, what: str, example: Any = None, *, errors: tuple[int, ...
     return specs
 
 
+def listed(kind: Any, what: str, example: Any = None) -> dict[int, ResponseSpec]:
+    """Describe what a list answers: as :func:`replies`; as NDJSON one item of ``kind`` a line."""
+    return replies(kind, f"{what}; as `application/x-ndjson` all items, one a line", example)
+
+
 def openapi() -> OpenAPIConfig:
     """Return what describes the API, served as JSON; nothing is loaded from elsewhere to show it."""
     return OpenAPIConfig(

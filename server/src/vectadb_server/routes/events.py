@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 
-from vectadb_server.routes import docs
+from vectadb_server.routes import docs, lists
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.bodies import read_json, read_records
 from vectadb_server.routes.errors import Refusal
@@ -40,19 +41,29 @@ _Region = Annotated[str | None, QueryParameter(name="region", description="Regio
 @get(
     "/api/v1/events",
     tags=_TAGS,
-    responses=docs.replies(EventPage, "A page", {"events": [docs.EVENT_FOUND], "next_cursor": docs.CURSOR}),
+    opt={"scope": "read"},
+    responses=docs.listed(EventPage, "A page", {"events": [docs.EVENT_FOUND], "next_cursor": docs.CURSOR}),
 )
 async def list_events(
+    request: Request[Any, Any, Any],
     services: NamedDependency[SkipValidation[Services]],
     trace: q.TraceId = None,
     session: q.SessionId = None,
     agent: q.AgentId = None,
-    event_type: q.EventType = None,
+    event_type: q.EventTypes = None,
     log_group: q.LogGroup = None,
     log_stream: q.LogStream = None,
     since: q.Since = None,
     until: q.Until = None,
-    limit: q.Limit = 100,
+    request_id: q.RequestId = None,
+    level: q.Levels = None,
+    error: q.Failed = None,
+    tool: q.Tool = None,
+    model: q.Model = None,
+    text: q.Text = None,
+    fields: q.Fields = None,
+    output: q.Format = None,
+    limit: q.Limit = None,
     cursor: q.After = None,
 ) -> Response[EventPage]:
     """List events, newest first. All filters given must hold."""
@@ -61,35 +72,44 @@ async def list_events(
         trace=q.trace_named(trace),
         session_id=session or None,
         agent_id=agent or None,
-        event_type=event_type or None,
+        types=q.listed(event_type),
         log_group=log_group or None,
         log_stream=log_stream or None,
         since=q.when("since", since, now),
         until=q.when("until", until, now),
+        request_id=request_id or None,
+        levels=tuple(name.upper() for name in q.listed(level)),
+        failed=error,
+        tool=tool or None,
+        model=model or None,
+        text=text or None,
     )
-    # One more than asked for tells whether there is a next page.
-    events = await services.record.events(where, limit=limit + 1, after=q.read_cursor(cursor))
-    following = None
-    if len(events) > limit:
-        last = events[limit - 1]
-        following = q.write_cursor(last.timestamp, last.event_id)
-    return Response(EventPage([event_reply(event) for event in events[:limit]], following))
+    return await lists.answer(
+        request,
+        lists.Shape("events", EventReply, fields, output, limit, usual=100),
+        partial(services.record.event_page, where),
+        event_reply,
+        after=q.read_cursor(cursor),
+        cursor=lambda place: q.write_cursor(place.us, place.id),
+    )
 
 
 @get(
     "/api/v1/events/{event_id:str}",
     tags=_TAGS,
-    responses=docs.replies(EventReply, "The event", docs.EVENT_FOUND, errors=(404,)),
+    opt={"scope": "read"},
+    responses=docs.replies(EventReply, "The event", docs.EVENT_FOUND, errors=(400, 404)),
 )
 async def read_event(
     services: NamedDependency[SkipValidation[Services]],
     event_id: Annotated[str, PathParameter(description="Id of the event, or of a record inside its block.")],
+    fields: q.Fields = None,
 ) -> Response[EventReply]:
     """Read one event."""
     event = await services.record.event(q.event_named(event_id))
     if event is None:
         raise Refusal(404, f"no event {event_id}")
-    return Response(event_reply(event))
+    return lists.shown(event_reply(event), fields)
 
 
 @get(

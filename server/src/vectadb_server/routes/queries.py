@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
+import re
 import uuid
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from litestar.params import QueryParameter
@@ -21,20 +22,55 @@ if TYPE_CHECKING:
     from litestar.handlers import BaseRouteHandler
 
 MAX_PAGE = 1_000
-_BEYOND_ANY_TIME = 2**62  # microseconds
+BEYOND_ANY_TIME = 2**62  # microseconds
+_LENGTH = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
+_UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+T = TypeVar("T", bound=str)
 
 _TIME = "RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`."
 
 TraceId = Annotated[str | None, QueryParameter(name="trace", description="Trace id; also one that a client gave.")]
 SessionId = Annotated[str | None, QueryParameter(name="session", description="Session id.")]
 AgentId = Annotated[str | None, QueryParameter(name="agent", description="Agent id.")]
-EventType = Annotated[str | None, QueryParameter(name="type", description="Event type, e.g. `tool_call`.")]
+EventTypes = Annotated[
+    list[str] | None, QueryParameter(name="type", description="Event types, e.g. `tool_call,tool_result`.")
+]
+Levels = Annotated[list[str] | None, QueryParameter(name="level", description="Log levels, e.g. `warning,error`.")]
+Tool = Annotated[str | None, QueryParameter(name="tool", description="Name of a tool that is called.")]
+Model = Annotated[str | None, QueryParameter(name="model", description="Name of a language model that is called.")]
+RequestId = Annotated[str | None, QueryParameter(name="request_id", description="Id of the request, as printed.")]
+Text = Annotated[
+    str | None, QueryParameter(name="q", description="Text that occurs in it, in letters of either case; no pattern.")
+]
+Failed = Annotated[bool | None, QueryParameter(name="error", description="Whether it tells of a failure.")]
+Fields = Annotated[
+    str | None,
+    QueryParameter(
+        name="fields",
+        description="Only these fields of each item: a comma list of names, dotted for what is inside others.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    QueryParameter(
+        name="format",
+        description="`ndjson` (or `Accept: application/x-ndjson`): everything, one item a line, streamed; `limit` is "
+        "then optional. `json`: a page.",
+    ),
+]
 LogGroup = Annotated[str | None, QueryParameter(name="log_group", description="Log group.")]
 LogStream = Annotated[str | None, QueryParameter(name="log_stream", description="Log stream.")]
 Since = Annotated[str | None, QueryParameter(name="since", description=f"This time or later. {_TIME}")]
 Until = Annotated[str | None, QueryParameter(name="until", description=f"Earlier than this time. {_TIME}")]
-Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=MAX_PAGE, description="Most items in the reply.")]
-After = Annotated[str | None, QueryParameter(name="cursor", description="`next_cursor` of the page before.")]
+Limit = Annotated[int | None, QueryParameter(name="limit", ge=1, le=MAX_PAGE, description="Most items in the reply.")]
+After = Annotated[
+    str | None,
+    QueryParameter(
+        name="cursor",
+        description="`next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A "
+        "page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long.",
+    ),
+]
 
 _cursor = msgspec.json.Decoder(Cursor)
 
@@ -50,6 +86,11 @@ def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
     fields = handler.parsed_fn_signature.parameters.values()
     asked = [field.kwarg_definition for field in fields if isinstance(field.kwarg_definition, QueryParameter)]
     known = [parameter.name for parameter in asked if parameter.name]
+    several = {
+        field.kwarg_definition.name
+        for field in fields
+        if isinstance(field.kwarg_definition, QueryParameter) and field.is_non_string_sequence
+    }
     counts: dict[str, int] = {}
     for name, _ in connection.query_params.multi_items():
         counts[name] = counts.get(name, 0) + 1
@@ -59,8 +100,39 @@ def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
             meant = f" Did you mean {close[0]!r}?" if close else ""
             has = f"this route has {', '.join(known)}" if known else "this route has none"
             raise Refusal(400, f"unknown query parameter {name!r}; {has}.{meant}", code="invalid_query")
-        if count > 1:
+        if count > 1 and name not in several:
             raise Refusal(400, f"query parameter {name!r} is given {count} times; expected once", code="invalid_query")
+
+
+def listed(values: list[str] | None) -> tuple[str, ...]:
+    """Return the items of a parameter that may be repeated, or be a comma list."""
+    return tuple(dict.fromkeys(item for value in values or () for part in value.split(",") if (item := part.strip())))
+
+
+def among(name: str, values: list[str] | None, known: tuple[T, ...]) -> tuple[T, ...]:
+    """Return the items of a parameter as :func:`listed` does, where only these are possible.
+
+    Raises:
+        Refusal: 400, one is not among them.
+    """
+    found = listed(values)
+    for item in found:
+        if item not in known:
+            text = f"{name}: found {item!r}; expected some of {', '.join(map(str, known))}"
+            raise Refusal(400, text, code="invalid_query")
+    return tuple(each for each in known if each in found)
+
+
+def length(name: str, text: str) -> int:
+    """Read a length of time; microseconds.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
+    found = _LENGTH.fullmatch(text.strip())
+    if found is None:
+        raise Refusal(400, f"{name}: found {text!r}; expected a length like 500ms, 30s, 2m, 1h", code="invalid_query")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def when(name: str, text: str | None, now: int, default: int | None = None) -> int | None:
@@ -121,7 +193,7 @@ def read_cursor(text: str | None) -> Cursor | None:
     try:
         found = _cursor.decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
         # A forged one must not reach the engines, which hold 64 bits, and ids that are UUIDs.
-        if abs(found.us) < _BEYOND_ANY_TIME and found.id == str(uuid.UUID(found.id)):
+        if abs(found.us) < BEYOND_ANY_TIME and found.id == str(uuid.UUID(found.id)):
             return found
     except (binascii.Error, ValueError):
         pass

@@ -126,7 +126,7 @@ class SpanReply(msgspec.Struct):
 
 
 class TraceReply(msgspec.Struct):
-    """Summary of a trace. ``errors``, ``events``, ``spans``… are counts."""
+    """Summary of a trace. ``errors``, ``events``, ``spans``… are counts; ``tools``, ``models``: those called."""
 
     trace_id: str
     trace_basis: Basis
@@ -148,6 +148,8 @@ class TraceReply(msgspec.Struct):
     input: str | None
     output: str | None
     first_error: str | None
+    tools: list[str]
+    models: list[str]
 
 
 class TracePage(msgspec.Struct):
@@ -342,4 +344,6 @@ def trace_reply(trace: Trace) -> TraceReply:
         input=trace.input,
         output=trace.output,
         first_error=trace.first_error,
+        tools=[calls.name for calls in trace.calls if calls.kind == "tool"],
+        models=[calls.name for calls in trace.calls if calls.kind == "llm"],
     )

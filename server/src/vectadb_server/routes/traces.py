@@ -3,64 +3,98 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, get_args
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 
 from vectadb_server import spans
 from vectadb_server.model import Basis, SpanStatus
-from vectadb_server.routes import docs
+from vectadb_server.routes import docs, lists
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.routes.replies import TracePage, WholeTrace, event_reply, span_reply, trace_reply
+from vectadb_server.routes.replies import TracePage, TraceReply, WholeTrace, event_reply, span_reply, trace_reply
 from vectadb_server.services import Services
 from vectadb_server.stores.base import TraceFilter
 
 _TAGS = ["traces"]
+_STATUSES = get_args(SpanStatus)
 _AT_ONCE = 500  # events whose spans are built in some milliseconds; more are built beside the event loop
 
-_Status = Annotated[SpanStatus | None, QueryParameter(name="status", description="How the trace stands.")]
+_Statuses = Annotated[
+    list[str] | None, QueryParameter(name="status", description=f"How the trace stands: {', '.join(_STATUSES)}.")
+]
+_MinDuration = Annotated[
+    str | None, QueryParameter(name="min_duration", description="That took so long or longer: `500ms`, `30s`, `2m`.")
+]
 _Basis = Annotated[
     Basis | None,
     QueryParameter(name="basis", description="What makes it one. `time_window` is listed only if asked for."),
 ]
 
 
-@get("/api/v1/traces", tags=_TAGS, responses=docs.replies(TracePage, "A page"))
+@get("/api/v1/traces", tags=_TAGS, opt={"scope": "read"}, responses=docs.listed(TracePage, "A page"))
 async def list_traces(
+    request: Request[Any, Any, Any],
     services: NamedDependency[SkipValidation[Services]],
-    status: _Status = None,
+    status: _Statuses = None,
     agent: q.AgentId = None,
     session: q.SessionId = None,
     basis: _Basis = None,
     since: q.Since = None,
     until: q.Until = None,
-    limit: q.Limit = 50,
+    request_id: q.RequestId = None,
+    tool: q.Tool = None,
+    model: q.Model = None,
+    min_duration: _MinDuration = None,
+    error: q.Failed = None,
+    text: q.Text = None,
+    fields: q.Fields = None,
+    output: q.Format = None,
+    limit: q.Limit = None,
     cursor: q.After = None,
 ) -> Response[TracePage]:
-    """List traces, newest start first. `since` and `until` are about their start."""
+    """List traces, newest start first. All filters given must hold; `since` and `until` are about the start.
+
+    `q` looks in what was asked, what was answered, and the first error.
+    """
     now = services.now()
     where = TraceFilter(
-        status=status,
+        statuses=q.among("status", status, _STATUSES),
         agent_id=agent or None,
         session_id=session or None,
         basis=basis,
         since=q.when("since", since, now),
         until=q.when("until", until, now),
+        request_id=request_id or None,
+        tool=tool or None,
+        model=model or None,
+        min_duration=q.length("min_duration", min_duration) if min_duration else None,
+        failed=error,
+        text=text or None,
     )
-    traces = await services.record.traces(where, limit=limit + 1, after=q.read_cursor(cursor))
-    following = None
-    if len(traces) > limit:
-        following = q.write_cursor(traces[limit - 1].start, traces[limit - 1].trace_id)
-    return Response(TracePage([trace_reply(trace) for trace in traces[:limit]], following))
+    return await lists.answer(
+        request,
+        lists.Shape("traces", TraceReply, fields, output, limit, usual=50),
+        partial(services.record.trace_page, where),
+        trace_reply,
+        after=q.read_cursor(cursor),
+        cursor=lambda place: q.write_cursor(place.us, place.id),
+    )
 
 
-@get("/api/v1/traces/{trace_id:str}", tags=_TAGS, responses=docs.replies(WholeTrace, "The trace", errors=(404,)))
+@get(
+    "/api/v1/traces/{trace_id:str}",
+    tags=_TAGS,
+    opt={"scope": "read"},
+    responses=docs.replies(WholeTrace, "The trace", errors=(400, 404)),
+)
 async def read_trace(
     services: NamedDependency[SkipValidation[Services]],
     trace_id: Annotated[str, PathParameter(description="Id of the trace; also one that a client gave.")],
+    fields: q.Fields = None,
 ) -> Response[WholeTrace]:
     """Read one trace: its summary, all its events by time, and its spans."""
     events = await services.record.trace_events(q.trace_named(trace_id) or "")
@@ -71,9 +105,10 @@ async def read_trace(
         summary, found = spans.build(events, now=now, prices=services.prices)
     else:
         summary, found = await asyncio.to_thread(spans.build, events, now=now, prices=services.prices)
-    return Response(
-        WholeTrace(trace_reply(summary), [event_reply(event) for event in events], [span_reply(span) for span in found])
+    whole = WholeTrace(
+        trace_reply(summary), [event_reply(event) for event in events], [span_reply(span) for span in found]
     )
+    return lists.shown(whole, fields)
 
 
 HANDLERS: list[Any] = [list_traces, read_trace]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from vectadb_server.model import Basis, Event, SpanStatus, Trace
+from vectadb_server.model import Basis, Event, SpanStatus, Tokens, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Mode = Literal["hybrid", "semantic", "text"]
+Grouping = Literal["session", "agent"]
+T = TypeVar("T")
 
 
 class Document(msgspec.Struct, kw_only=True):
@@ -156,32 +158,78 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     id: str
 
 
+class Page(msgspec.Struct, Generic[T]):
+    """A part of a list. ``next``: where it goes on; ``None``: nowhere. It may be short, even empty, and yet go on."""
+
+    items: list[T]
+    next: Cursor | None
+
+
 class EventFilter(msgspec.Struct, kw_only=True, frozen=True):
-    """All that are given must hold. ``since`` is inclusive, ``until`` exclusive, microseconds of event time."""
+    """All that are given must hold; of a tuple one is enough, and an empty one is not given.
+
+    ``since`` is inclusive, ``until`` exclusive, microseconds of event time. ``levels`` are in capitals. ``failed``:
+    whether the event tells of a failure. ``tool``, ``model``: names, of calls and results. ``text`` occurs in the raw
+    text or the properties, in letters of either case.
+    """
 
     trace: str | None = None
     session_id: str | None = None
     agent_id: str | None = None
-    event_type: str | None = None
+    types: tuple[str, ...] = ()
     log_group: str | None = None
     log_stream: str | None = None
     since: int | None = None
     until: int | None = None
+    request_id: str | None = None
+    levels: tuple[str, ...] = ()
+    failed: bool | None = None
+    tool: str | None = None
+    model: str | None = None
+    text: str | None = None
 
 
 class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     """All that are given must hold; ``since`` and ``until`` are about the trace's start.
 
     Traces that are only a quarter of an hour of a stream (basis ``time_window``) are left out unless ``basis`` asks
-    for them.
+    for them. ``tool``, ``model``: that it called. ``min_duration``: microseconds. ``failed``: whether any event of it
+    tells of a failure. ``text`` occurs in what was asked, answered, or the first error, in letters of either case.
     """
 
-    status: SpanStatus | None = None
+    statuses: tuple[SpanStatus, ...] = ()
     agent_id: str | None = None
     session_id: str | None = None
     basis: Basis | None = None
     since: int | None = None
     until: int | None = None
+    request_id: str | None = None
+    tool: str | None = None
+    model: str | None = None
+    min_duration: int | None = None
+    failed: bool | None = None
+    text: str | None = None
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """The traces of one session or agent that started in a stretch of time, summed up. Times are microseconds.
+
+    ``agents``: of a session, whose traces they are; of an agent, itself. ``status``: of the newest trace.
+    ``complete``: the figures are over all of its traces; else over the newest of them.
+    """
+
+    id: str
+    first: int
+    last: int
+    status: SpanStatus
+    traces: int = 0
+    failed: int = 0
+    events: int = 0
+    errors: int = 0
+    tokens: Tokens
+    cost_usd: float | None = None
+    agents: list[str] = []
+    complete: bool = True
 
 
 class LogGroup(NamedTuple):
@@ -257,6 +305,10 @@ class RecordReader(Protocol):
         """
         ...
 
+    async def event_page(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> Page[Event]:
+        """As :meth:`events`, in bounded time: a page that was long to look for is short, and goes on after ``next``."""
+        ...
+
     async def trace(self, trace_id: str) -> Trace | None:
         """Return the summary of the trace: at most a few seconds behind its events."""
         ...
@@ -267,6 +319,25 @@ class RecordReader(Protocol):
 
     async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
         """Return the summaries, newest start first, ties by id; the next page is after ``Cursor(start, trace_id)``."""
+        ...
+
+    async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
+        """As :meth:`traces`, in bounded time: a page that was long to look for is short, and goes on after ``next``."""
+        ...
+
+    async def groups(
+        self, kind: Grouping, since: int, until: int, *, arrived: int, limit: int, after: Cursor | None = None
+    ) -> Page[Group]:
+        """Return sessions or agents with traces that started in ``[since, until)``, the newest such start first.
+
+        Only traces of which something was held before ``arrived`` (microseconds of the servers' clock) say where in
+        the list a group stands, so that pages which share it neither repeat nor leave out what is new meanwhile.
+        Bounded as :meth:`event_page`.
+        """
+        ...
+
+    async def group(self, kind: Grouping, name: str, since: int, until: int) -> Group | None:
+        """Return one session or agent, if traces of it started in ``[since, until)``."""
         ...
 
     async def digest(

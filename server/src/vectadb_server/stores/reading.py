@@ -6,9 +6,13 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from vectadb_server.selection import is_event, is_trace
+from vectadb_server.stores import conditions as conditions_of
 from vectadb_server.stores import digests, rows
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader, StatsBucket
 from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.grouping import Groups
+from vectadb_server.stores.newest import Listing, Newest, Place, Range
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:
@@ -16,22 +20,36 @@ if TYPE_CHECKING:
 
     from vectadb_server.blocks import Key
     from vectadb_server.model import Event, Source, Trace
-    from vectadb_server.stores.base import EventFilter, LogGroup, TraceFilter
+    from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, Page, TraceFilter
     from vectadb_server.stores.segments import Segments
 
 _CHUNK = 500
 _NEAR = 3_600_000_000
 """Microseconds: a block's records are no further apart; it is held open for a minute."""
-_FILTERS = {
-    "trace": "trace",
-    "session_id": "session",
-    "agent_id": "agent",
-    "event_type": "type",
-    "log_group": "grp",
-    "log_stream": "stream",
-}
 _OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S608 - no values
-_TRACE_FILTERS = {"status": "status", "agent_id": "agent", "session_id": "session", "basis": "basis"}
+
+
+def _event(row: Sequence[Any], day: str) -> Event:
+    found = rows.whole(row, day)
+    assert found is not None  # the index of times has no stubs
+    return found.event
+
+
+def _trace(row: Sequence[Any], _day: str) -> Trace:
+    return rows.trace({"body": row[0]})
+
+
+def _event_place(event: Event) -> Place:
+    return Place(-event.timestamp, event.event_id)
+
+
+def _trace_place(trace: Trace) -> Place:
+    return Place(-trace.start, trace.trace_id)
+
+
+_EVENTS = Listing("event WITH INDEX event_newest", "nus", rows.COLUMNS, _event, _event_place, rows.event_ref)
+_EVENTS_OF_TRACE = _EVENTS._replace(source="event WITH INDEX event_trace", bound="trace = $the_trace")
+_TRACES = Listing("trace WITH INDEX trace_newest", "nstart", "body", _trace, _trace_place, rows.trace_ref)
 
 
 class Reading(RecordReader):
@@ -70,36 +88,23 @@ class Reading(RecordReader):
 
     async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
         """See :class:`RecordReader`."""
-        conditions, values = ["nus >= $from", "nus <= $to"], _values(limit=limit)
-        first = -where.until + 1 if where.until is not None else rows.LEAST
-        last = -where.since if where.since is not None else -rows.LEAST
-        for name, column in _FILTERS.items():
-            value = getattr(where, name)
-            if value is not None:
-                # Prefixed: the engine has variables of its own, `$session` among them.
-                conditions.append(f"{column} = $the_{column}")
-                values[f"the_{column}"] = value
-        if after is not None:
-            first = max(first, -after.us)
-            conditions.append("(nus > $after OR id > $id)")
-            values |= {"after": -after.us, "id": rows.event_ref(after.id)}
-        if first > last or limit < 1:
-            return []
-        values |= {"from": first, "to": last}
-        hint = "WITH INDEX event_trace" if where.trace is not None else "WITH INDEX event_newest"
-        sql = f"SELECT * FROM event {hint} WHERE {' AND '.join(conditions)} ORDER BY nus, id LIMIT $limit"  # noqa: S608 - no values
-        days = await self._trace_days(where.trace) if where.trace is not None else None
-        page: list[Event] = []
-        for day, (least, most) in await self._newest_days(days):
-            if least > -first or most < -last:
-                continue
-            if len(page) == limit and most < page[-1].timestamp:
-                break
-            async with self._segments.use(day) as db:
-                page += [rows.stored_event(row, day).event for row in await db.one(sql, values)]
-            page.sort(key=lambda event: (-event.timestamp, event.event_id))
-            del page[limit:]
-        return page
+        found: list[Event] = []
+        while True:
+            page = await self.event_page(where, limit=limit - len(found), after=after)
+            found, after = [*found, *page.items], page.next
+            if after is None or len(found) >= limit:
+                return found
+
+    async def event_page(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> Page[Event]:
+        """See :class:`RecordReader`."""
+        listing, among = _EVENTS, None
+        conditions, values = conditions_of.of_events(where)
+        if where.trace is not None:
+            listing, among = _EVENTS_OF_TRACE, await self._trace_days(where.trace)
+            values["the_trace"] = where.trace
+        days = await self._newest_days(among)
+        search = Newest(self._segments, days, listing, conditions, values, lambda event: is_event(event, where))
+        return await search.page(_range(where.since, where.until), limit=limit, after=after)
 
     async def trace(self, trace_id: str) -> Trace | None:
         """See :class:`RecordReader`."""
@@ -142,36 +147,43 @@ class Reading(RecordReader):
 
     async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
         """See :class:`RecordReader`."""
-        conditions, values = ["nstart >= $from", "nstart <= $to"], _values(limit=limit)
-        first = -where.until + 1 if where.until is not None else rows.LEAST
-        last = -where.since if where.since is not None else -rows.LEAST
-        for name, column in _TRACE_FILTERS.items():
-            value = getattr(where, name)
-            if value is not None:
-                # Prefixed: the engine has variables of its own, `$session` among them.
-                conditions.append(f"{column} = $the_{column}")
-                values[f"the_{column}"] = value
-        if where.basis is None:
-            conditions.append("basis != 'time_window'")
-        if after is not None:
-            first = max(first, -after.us)
-            conditions.append("(nstart > $after OR id > $id)")
-            values |= {"after": -after.us, "id": record("trace", after.id)}
-        if first > last or limit < 1:
-            return []
-        values |= {"from": first, "to": last}
-        where_sql = " AND ".join(conditions)
-        sql = f"SELECT * FROM trace WITH INDEX trace_newest WHERE {where_sql} ORDER BY nstart, id LIMIT $limit"  # noqa: S608 - no values
-        page: list[Trace] = []
-        for day, (_, most) in await self._newest_days():
-            # A trace is kept with its first day and starts no later than the latest event in it.
-            if most < -last or (len(page) == limit and most < page[-1].start):
+        found: list[Trace] = []
+        while True:
+            page = await self.trace_page(where, limit=limit - len(found), after=after)
+            found, after = [*found, *page.items], page.next
+            if after is None or len(found) >= limit:
+                return found
+
+    async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
+        """See :class:`RecordReader`."""
+        listing = _TRACES
+        conditions, values = conditions_of.of_traces(where)
+        for column, name in (("session", where.session_id), ("agent", where.agent_id)):
+            if name is not None:
+                listing = _TRACES._replace(source=f"trace WITH INDEX trace_{column}", bound=f"{column} = $the_name")
+                values["the_name"] = name
                 break
-            async with self._segments.use(day) as db:
-                page += [rows.trace(row) for row in await db.one(sql, values)]
-            page.sort(key=lambda trace: (-trace.start, trace.trace_id))
-            del page[limit:]
-        return page
+        search = Newest(
+            self._segments,
+            await self._trace_bounds(),
+            listing,
+            conditions,
+            values,
+            lambda trace: is_trace(trace, where),
+        )
+        return await search.page(_range(where.since, where.until), limit=limit, after=after)
+
+    async def groups(
+        self, kind: Grouping, since: int, until: int, *, arrived: int, limit: int, after: Cursor | None = None
+    ) -> Page[Group]:
+        """See :class:`RecordReader`."""
+        found = Groups(self._segments, await self._trace_bounds(), kind, _range(since, until), arrived)
+        return await found.page(limit=limit, after=after)
+
+    async def group(self, kind: Grouping, name: str, since: int, until: int) -> Group | None:
+        """See :class:`RecordReader`."""
+        found = Groups(self._segments, await self._trace_bounds(), kind, _range(since, until))
+        return (await found.figures([name])).get(name)
 
     async def digest(
         self,
@@ -327,6 +339,13 @@ class Reading(RecordReader):
         known = [(day, found) for day, found in bounds if found is not None]
         return sorted(known, key=lambda item: item[1][1], reverse=True)
 
+    async def _trace_bounds(self) -> list[tuple[str, tuple[int, int]]]:
+        """As :meth:`_newest_days`, for traces: one is kept with its first day, and starts no later than its last event.
+
+        How early it starts, the events' times do not tell: a span's start may be reckoned from its end.
+        """
+        return [(day, (rows.LEAST, most)) for day, (_, most) in await self._newest_days()]
+
     async def _bounds_of(self, day: str) -> tuple[int, int] | None:
         if day not in self._bounds:
             where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
@@ -349,8 +368,11 @@ def _records_of(event: Event, source: Source) -> list[HeldRecord]:
     return [HeldRecord(event_id, source.log_stream, *held) for event_id, held in named if held is not None]
 
 
-def _values(**values: Any) -> dict[str, Any]:
-    return values
+def _range(since: int | None, until: int | None) -> Range:
+    return Range(
+        -until + 1 if until is not None else rows.LEAST,
+        -since if since is not None else -rows.LEAST,
+    )
 
 
 def _count(buckets: list[StatsBucket], trace: Trace, since: int, bucket: int) -> None:

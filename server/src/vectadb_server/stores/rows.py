@@ -202,8 +202,9 @@ _WHOLE = (
     *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
     *("size", "head", "records", "searchable", "relatable"),
 )
+COLUMNS = ", ".join(_WHOLE)
 #: What :func:`whole` undoes: without the names of the columns in every row, reading takes two thirds of the time.
-WHOLE = f"VALUE [{', '.join(_WHOLE)}]"
+WHOLE = f"VALUE [{COLUMNS}]"
 
 
 def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
@@ -265,8 +266,8 @@ def marked(mark: Sequence[Any]) -> Boundary:
     )
 
 
-def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
-    """Return the row of a summary; ``edges`` are those written for it."""
+def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]], arrived: int) -> dict[str, Any]:
+    """Return the row of a summary; ``edges`` are those written for it; ``arrived``: when its first event did."""
     return {
         "id": trace.trace_id,
         "nstart": -trace.start,
@@ -274,6 +275,7 @@ def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]]) -> dict[str, 
         "agent": trace.agent_id,
         "session": trace.session_id,
         "basis": trace.basis,
+        "arrived": arrived,
         "edges": [list(edge) for edge in edges],
         "body": _encode(trace).decode(),
     }
@@ -292,6 +294,11 @@ def written_at(reference: Any) -> float:
 def event_ref(event_id: str) -> Any:
     """Return the reference to an event's row."""
     return record("event", UUID(event_id))
+
+
+def trace_ref(trace_id: str) -> Any:
+    """Return the reference to a summary's row."""
+    return record("trace", trace_id)
 
 
 WEAK: tuple[Basis, ...] = ("invocation", "run", "time_window", "event")

@@ -45,6 +45,8 @@ DEFINE TABLE IF NOT EXISTS causes TYPE RELATION SCHEMALESS;
 DEFINE INDEX IF NOT EXISTS event_trace ON event FIELDS trace, us;
 DEFINE INDEX IF NOT EXISTS event_newest ON event FIELDS nus;
 DEFINE INDEX IF NOT EXISTS trace_newest ON trace FIELDS nstart;
+DEFINE INDEX IF NOT EXISTS trace_session ON trace FIELDS session, nstart;
+DEFINE INDEX IF NOT EXISTS trace_agent ON trace FIELDS agent, nstart;
 """
 _META_SCHEMA = """
 DEFINE TABLE IF NOT EXISTS schema SCHEMALESS;

@@ -1,0 +1,69 @@
+"""Whether an event or a trace is what a filter asks for: the meaning of each filter, whoever looks for it and how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vectadb_server import vocabulary as vocab
+
+if TYPE_CHECKING:
+    from vectadb_server.model import Event, Trace
+    from vectadb_server.stores.base import EventFilter, TraceFilter
+
+
+def is_event(event: Event, where: EventFilter) -> bool:
+    """Whether all that ``where`` gives holds of the event."""
+    source = event.source
+    return (
+        where.trace in (None, event.trace)
+        and where.session_id in (None, event.session_id)
+        and where.agent_id in (None, event.agent_id)
+        and (not where.types or event.event_type in where.types)
+        and where.log_group in (None, source.log_group if source is not None else None)
+        and where.log_stream in (None, source.log_stream if source is not None else None)
+        and (where.since is None or where.since <= event.timestamp)
+        and (where.until is None or event.timestamp < where.until)
+        and where.request_id in (None, event.request_id)
+        and (not where.levels or vocab.level(event) in where.levels)
+        and (where.failed is None or where.failed == (vocab.failure(event) is not None))
+        and (where.tool is None or where.tool == vocab.tool(event))
+        and (where.model is None or where.model == vocab.model(event))
+        and (where.text is None or _says(where.text.lower(), event))
+    )
+
+
+def is_trace(trace: Trace, where: TraceFilter) -> bool:
+    """Whether all that ``where`` gives holds of the trace."""
+    calls = {(calls.kind, calls.name) for calls in trace.calls}
+    return (
+        (not where.statuses or trace.status in where.statuses)
+        and where.agent_id in (None, trace.agent_id)
+        and where.session_id in (None, trace.session_id)
+        and (trace.basis == where.basis if where.basis is not None else trace.basis != "time_window")
+        and (where.since is None or where.since <= trace.start)
+        and (where.until is None or trace.start < where.until)
+        and where.request_id in (None, trace.request_id)
+        and (where.tool is None or ("tool", where.tool) in calls)
+        and (where.model is None or ("llm", where.model) in calls)
+        and (where.min_duration is None or trace.end - trace.start >= where.min_duration)
+        and (where.failed is None or where.failed == (trace.errors > 0))
+        and (
+            where.text is None
+            or any(
+                where.text.lower() in text.lower() for text in (trace.input, trace.output, trace.first_error) if text
+            )
+        )
+    )
+
+
+def _says(text: str, event: Event) -> bool:
+    if event.raw is not None and text in event.raw.lower():
+        return True
+    return as_json(text) in msgspec.json.encode(event.properties).decode().lower()
+
+
+def as_json(text: str) -> str:
+    """The text as it stands inside a JSON string."""
+    return msgspec.json.encode(text).decode()[1:-1]

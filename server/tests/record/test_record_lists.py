@@ -1,0 +1,337 @@
+"""Every list, by every filter and combination, against a brute-force answer over what was ingested."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from vectadb_server.indexer import Indexer
+from vectadb_server.ingest import Ingest
+from vectadb_server.stores import grouping, newest
+from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
+
+from .making import HOUR, MIDNIGHT, OPTIONS, SECOND, line, posted
+
+if TYPE_CHECKING:
+    from vectadb_server.model import Event, Trace
+    from vectadb_server.stores.base import Page
+    from vectadb_server.stores.surreal import SurrealStore
+
+pytestmark = pytest.mark.anyio
+
+TYPES = ("log", "error", "tool_call", "tool_result", "llm_start", "llm_end", "message")
+NEVER = 2**62
+
+
+def made(count: int, seed: int, first: int = 0) -> list[Event]:
+    """Events over five days, a third of them at one of a few times; the application's time may be of another day."""
+    rnd = random.Random(seed)
+    found = []
+    for number in range(first, first + count):
+        at = MIDNIGHT + rnd.randrange(-60, 60) * HOUR + rnd.randrange(HOUR)
+        told = MIDNIGHT + rnd.randrange(-5, 5) * HOUR if rnd.random() < 0.4 else at
+        type_ = rnd.choice(TYPES)
+        properties: dict[str, Any] = {"level": rnd.choice(("INFO", "warn", "Error")), "gen_ai.usage.input_tokens": 2}
+        if "tool" in type_:
+            properties["gen_ai.tool.name"] = rnd.choice(('se"arch', "düsen"))
+        if "llm" in type_:
+            properties["model"] = rnd.choice(("small", "large/1"))
+        if rnd.random() < 0.1:
+            properties["error"] = "lost"
+        common: dict[str, Any] = {
+            "event_type": type_,
+            "agent_id": rnd.choice(("ann", "bob", "bob2", None)),
+            "session_id": rnd.choice((*(f"s{n}" for n in range(9)), None)),
+            "trace_id": f"t{rnd.randrange(60)}" if rnd.random() < 0.9 else None,
+            "request_id": rnd.choice(("r1", "r2", None)),
+            "properties": properties,
+            "raw": rnd.choice(("Ünter \\ way", 'a "quoted" thing', "plain", None)),
+        }
+        if rnd.random() < 0.2:
+            found.append(posted(f"{number:08x}-0000-4000-8000-000000000000", told, **common))
+        else:
+            stream, group = rnd.choice("xy"), rnd.choice(("/g", "/h"))
+            found.append(line(f"r{number}", at, timestamp=told, stream=stream, group=group, **common))
+    return found
+
+
+async def stored(store: SurrealStore, events: list[Event]) -> None:
+    ingest = Ingest(store)
+    for i in range(0, len(events), 97):
+        await ingest.ingest(events[i : i + 97], OPTIONS)
+    async with Indexer(store, None) as indexer:
+        await indexer.wait_idle()
+
+
+async def traces_of(store: SurrealStore) -> list[Trace]:
+    """All summaries, each looked up by its id."""
+    names = {event.trace for event in await store.events(EventFilter(), limit=10**6) if event.trace}
+    return [trace for name in sorted(names) if (trace := await store.trace(name)) is not None]
+
+
+def told(event: Event, name: str) -> Any:
+    return event.properties.get(name)
+
+
+def wanted_events(events: list[Event], where: EventFilter) -> list[Event]:
+    """What each filter says, once more in other words."""
+    found = list(events)
+    if where.trace is not None:
+        found = [e for e in found if e.trace == where.trace]
+    if where.session_id is not None:
+        found = [e for e in found if e.session_id == where.session_id]
+    if where.agent_id is not None:
+        found = [e for e in found if e.agent_id == where.agent_id]
+    if where.types:
+        found = [e for e in found if e.event_type in set(where.types)]
+    if where.log_group is not None:
+        found = [e for e in found if e.source and e.source.log_group == where.log_group]
+    if where.log_stream is not None:
+        found = [e for e in found if e.source and e.source.log_stream == where.log_stream]
+    if where.since is not None:
+        found = [e for e in found if e.timestamp >= where.since]
+    if where.until is not None:
+        found = [e for e in found if e.timestamp < where.until]
+    if where.request_id is not None:
+        found = [e for e in found if e.request_id == where.request_id]
+    if where.levels:
+        found = [e for e in found if str(told(e, "level")).upper() in where.levels]
+    if where.failed is not None:
+        bad = {e.event_id for e in found if e.event_type == "error" or told(e, "level") == "Error" or told(e, "error")}
+        found = [e for e in found if (e.event_id in bad) == where.failed]
+    if where.tool is not None:
+        found = [e for e in found if "tool" in e.event_type and told(e, "gen_ai.tool.name") == where.tool]
+    if where.model is not None:
+        found = [e for e in found if told(e, "model") == where.model]
+    if where.text is not None:
+        text = where.text.casefold()
+        found = [e for e in found if any(text in str(v).casefold() for v in (e.raw, *e.properties.values()))]
+    return sorted(found, key=lambda e: (-e.timestamp, e.event_id))
+
+
+def wanted_traces(traces: list[Trace], where: TraceFilter) -> list[Trace]:
+    found = [t for t in traces if (t.basis != "time_window" if where.basis is None else t.basis == where.basis)]
+    if where.statuses:
+        found = [t for t in found if t.status in set(where.statuses)]
+    if where.agent_id is not None:
+        found = [t for t in found if t.agent_id == where.agent_id]
+    if where.session_id is not None:
+        found = [t for t in found if t.session_id == where.session_id]
+    if where.since is not None:
+        found = [t for t in found if t.start >= where.since]
+    if where.until is not None:
+        found = [t for t in found if t.start < where.until]
+    if where.request_id is not None:
+        found = [t for t in found if t.request_id == where.request_id]
+    if where.tool is not None:
+        found = [t for t in found if where.tool in [c.name for c in t.calls if c.kind == "tool"]]
+    if where.model is not None:
+        found = [t for t in found if where.model in [c.name for c in t.calls if c.kind == "llm"]]
+    if where.min_duration is not None:
+        found = [t for t in found if t.end >= t.start + where.min_duration]
+    if where.failed is not None:
+        found = [t for t in found if bool(t.errors) == where.failed]
+    if where.text is not None:
+        text = where.text.casefold()
+        found = [t for t in found if text in f"{t.input}\n{t.output}\n{t.first_error}".casefold()]
+    return sorted(found, key=lambda t: (-t.start, t.trace_id))
+
+
+def wanted_groups(traces: list[Trace], kind: Grouping, since: int, until: int) -> list[Group]:
+    inside = [t for t in traces if since <= t.start < until]
+    by_name: dict[str, list[Trace]] = {}
+    for trace in sorted(inside, key=lambda t: (-t.start, t.trace_id)):
+        name = trace.session_id if kind == "session" else trace.agent_id
+        if name is not None:
+            by_name.setdefault(name, []).append(trace)
+    found = []
+    for name, some in by_name.items():
+        counted = [t for t in some if t.basis != "time_window"]
+        tokens = [t.tokens.input for t in some if t.tokens.input is not None]
+        found.append(
+            {
+                "id": name,
+                "first": min(t.start for t in some),
+                "last": max(t.end for t in some),
+                "status": some[0].status,
+                "traces": len(counted),
+                "failed": len([t for t in counted if t.status == "error"]),
+                "events": sum(t.events for t in some),
+                "errors": sum(t.errors for t in some),
+                "tokens": {"input": sum(tokens) if tokens else None, "output": None},
+                "agents": sorted({t.agent_id for t in some if t.agent_id}),
+            }
+        )
+    return msgspec.convert(found, list[Group])
+
+
+@dataclass
+class Pages:
+    """All items of a list, by its pages."""
+
+    items: list[Any]
+    pages: int = 0
+
+    @classmethod
+    async def of(cls, ask: Any, limit: int, between: Any = None) -> Pages:
+        found, after = cls([]), None
+        while True:
+            page: Page[Any] = await ask(limit=limit, after=after)
+            assert len(page.items) <= limit
+            found.items += page.items
+            found.pages += 1
+            if page.next is None:
+                return found
+            assert after is None or (-page.next.us, page.next.id) > (-after.us, after.id), "it does not come further"
+            after = page.next
+            if between is not None:
+                await between()
+
+
+def some(rnd: random.Random, choices: dict[str, Any], share: float) -> dict[str, Any]:
+    return {name: value for name, value in choices.items() if rnd.random() < share}
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+async def test_every_filter_alone_and_combined(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch, hasty: bool
+) -> None:
+    events = made(250, seed=1)
+    await stored(store, events)
+    events = [found for event in events if (found := await store.event(event.event_id)) is not None]
+    traces = await traces_of(store)
+    if hasty:  # Every page is short, and chunks are smaller than many a tie.
+        monkeypatch.setattr(newest, "FEW", 3)
+        monkeypatch.setattr(newest, "MANY", 7)
+        monkeypatch.setattr(newest, "SECONDS", -1.0)
+    rnd = random.Random(3)
+    most = 0
+    for number in range(20 if hasty else 50):
+        since, until = sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2))
+        event_choices: dict[str, Any] = {
+            "trace": rnd.choice(traces).trace_id,
+            "session_id": rnd.choice(("s1", "s2")),
+            "agent_id": rnd.choice(("ann", "bob", "nobody")),
+            "types": tuple(rnd.sample(TYPES, 3)),
+            "log_group": "/g",
+            "log_stream": "x",
+            "since": since,
+            "until": until,
+            "request_id": "r1",
+            "levels": rnd.choice((("ERROR",), ("INFO", "WARN"))),
+            "failed": rnd.choice((True, False)),
+            "tool": rnd.choice(('se"arch', "düsen")),
+            "model": "large/1",
+            "text": rnd.choice(("ÜNTER \\", '"QUOTED', "lost", "nothing", "DÜSEN")),
+        }
+        names = list(event_choices)
+        chosen = (
+            some(rnd, event_choices, 0.2) if number >= len(names) else {names[number]: event_choices[names[number]]}
+        )
+        where = EventFilter(**chosen)
+        limit = rnd.choice((2, 30) if hasty else (3, 50, 1000))
+        found = await Pages.of(lambda where=where, **page: store.event_page(where, **page), limit)
+        assert found.items == wanted_events(events, where), where
+        most = max(most, found.pages)
+        trace_choices: dict[str, Any] = {
+            "statuses": rnd.choice((("error",), ("ok", "running"))),
+            "agent_id": rnd.choice(("ann", "bob", "nobody")),
+            "session_id": rnd.choice(("s1", "s2")),
+            "basis": rnd.choice(("trace_id", "session_id", "time_window")),
+            "since": since,
+            "until": until,
+            "request_id": "r1",
+            "tool": rnd.choice(('se"arch', "düsen")),
+            "model": "large/1",
+            "min_duration": 40 * HOUR,
+            "failed": rnd.choice((True, False)),
+            "text": rnd.choice(("LOST", "quoted", "nothing")),
+        }
+        names = list(trace_choices)
+        chosen = (
+            some(rnd, trace_choices, 0.2) if number >= len(names) else {names[number]: trace_choices[names[number]]}
+        )
+        asked = TraceFilter(**chosen)
+        listed = await Pages.of(lambda asked=asked, **page: store.trace_page(asked, **page), limit)
+        assert listed.items == wanted_traces(traces, asked), asked
+    assert not hasty or most > 20
+
+
+@pytest.mark.parametrize("kind", ["session", "agent"])
+@pytest.mark.parametrize("few", [True, False])
+async def test_sessions_and_agents(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch, kind: Grouping, few: bool
+) -> None:
+    await stored(store, made(200, seed=2))
+    traces = await traces_of(store)
+    if not few:
+        monkeypatch.setattr(grouping, "FEW_NAMES", 1)
+        monkeypatch.setattr(newest, "FEW", 3)
+    rnd = random.Random(4)
+    spans = [(0, NEVER), *(sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2)) for _ in range(12))]
+    for since, until in spans:
+        wanted = wanted_groups(traces, kind, since, until)
+        for limit in (1, 2, 100):
+            found = await Pages.of(
+                lambda since=since, until=until, **page: store.groups(kind, since, until, arrived=NEVER, **page), limit
+            )
+            assert found.items == wanted
+        for group in wanted:
+            assert await store.group(kind, group.id, since, until) == group
+    assert await store.group(kind, "nobody", 0, NEVER) is None
+
+
+async def test_pages_are_stable_while_data_arrives(store: SurrealStore) -> None:
+    events = made(150, seed=6)
+    await stored(store, events)
+    late = iter(made(400, seed=7, first=1000))
+    before = wanted_events(events, EventFilter())
+    traces = wanted_traces(await traces_of(store), TraceFilter())
+    sessions = wanted_groups(traces, "session", 0, NEVER)
+    arrived = max(event.created_at for event in events) + 1
+
+    async def more() -> None:
+        # New traces only: a trace that grows may begin earlier than it did, and stand elsewhere.
+        some = [next(late) for _ in range(5)]
+        for event in some:
+            event.trace_id = f"late-{event.event_id}"
+        await stored(store, some)
+
+    async def pages(ask: Any, name: str) -> list[str]:
+        found = [getattr(item, name) for item in (await Pages.of(ask, 4 if name == "id" else 20, more)).items]
+        assert len(found) == len(set(found)), "something came twice"
+        return found
+
+    seen = await pages(lambda **page: store.event_page(EventFilter(), **page), "event_id")
+    assert [event_id for event_id in seen if event_id in {e.event_id for e in before}] == [e.event_id for e in before]
+    listed = await pages(lambda **page: store.trace_page(TraceFilter(), **page), "trace_id")
+    assert [name for name in listed if name in {t.trace_id for t in traces}] == [t.trace_id for t in traces]
+    groups = await pages(lambda **page: store.groups("session", 0, NEVER, arrived=arrived, **page), "id")
+    assert groups == [group.id for group in sessions]
+
+
+async def test_a_group_of_very_many_traces_says_that_its_figures_are_of_the_newest(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [line(f"r{n}", MIDNIGHT + n * SECOND, agent_id="ann", trace_id=f"t{n}") for n in range(7)]
+    await stored(store, events)
+    monkeypatch.setattr(grouping, "GROUP_TRACES", 3)
+    monkeypatch.setattr(grouping, "PAGE_TRACES", 3)
+    group = await store.group("agent", "ann", 0, NEVER)
+    assert group is not None
+    assert (group.complete, group.traces, group.first) == (False, 3, MIDNIGHT + 4 * SECOND)
+
+
+async def test_a_forged_place_finds_nothing_wrong(store: SurrealStore) -> None:
+    await stored(store, made(20, seed=8))
+    for us in (-NEVER + 1, 0, NEVER - 1):
+        after = Cursor(us, "00000000-0000-4000-8000-000000000000")
+        page = await store.event_page(EventFilter(since=MIDNIGHT), limit=10, after=after)
+        times = [event.timestamp for event in page.items]
+        assert all(MIDNIGHT <= b <= a for a, b in pairwise([*times, MIDNIGHT]))
+        assert bool(times) == (us == NEVER - 1)
