@@ -20,7 +20,7 @@ def is_event(event: Event, where: EventFilter) -> bool:
         where.trace in (None, event.trace)
         and where.session_id in (None, event.session_id)
         and where.agent_id in (None, event.agent_id)
-        and (not where.types or event.event_type in where.types)
+        and (not where.event_types or event.event_type in where.event_types)
         and where.log_group in (None, source.log_group if source is not None else None)
         and where.log_stream in (None, source.log_stream if source is not None else None)
         and (where.since is None or where.since <= event.timestamp)

@@ -27,15 +27,16 @@ from vectadb_server.attribution import Boundaries, attribute
 from vectadb_server.ids import record_hash
 from vectadb_server.indexer import Lag
 from vectadb_server.ingest import Outcome, Status
+from vectadb_server.selection import is_event, is_trace
 from vectadb_server.services import Services
 from vectadb_server.settings import Settings, Size
-from vectadb_server.stores.base import DigestHour, HeldRecord, Hit, StatsBucket, TraceFilter
+from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, Hit, Page, StatsBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from vectadb_server.model import Event, Trace
-    from vectadb_server.stores.base import Cursor, EventFilter, LogGroup, SearchFilter
+    from vectadb_server.stores.base import EventFilter, LogGroup, SearchFilter, TraceFilter
     from vectadb_server.wire import Options
 
 HOUR = 3_600_000_000
@@ -89,33 +90,23 @@ class Memory:
     async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:
         return [self.held[event_id] for _, event_id in keys if event_id in self.held]
 
-    async def events(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> list[Event]:
+    async def event_page(self, where: EventFilter, *, limit: int, after: Cursor | None = None) -> Page[Event]:
         self._may("events")
-        found = sorted(filter(lambda event: _holds(event, where), self.held.values()), key=_newest)
-        if after is not None:
-            found = [event for event in found if _newest(event) > (-after.us, after.id)]
-        return found[:limit]
+        found = [event for event in self.held.values() if is_event(event, where)]
+        return _page(found, lambda event: (-event.timestamp, event.event_id), limit, after)
 
     async def trace_events(self, trace_id: str) -> list[Event]:
         found = [event for event in self.held.values() if event.trace == trace_id]
         return sorted(found, key=lambda event: (event.timestamp, event.event_id))
 
-    async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
+    def _traces(self) -> list[Trace]:
         now = time.time_ns() // 1000
         by_trace = itertools.groupby(sorted(self.held.values(), key=lambda e: e.trace or ""), lambda e: e.trace)
-        built = [spans.build(list(events), now=now)[0] for trace, events in by_trace if trace]
-        names = ("status", "agent_id", "session_id", "basis")
-        found = [
-            trace
-            for trace in built
-            if all(getattr(where, name) in (None, getattr(trace, name)) for name in names)
-            and (where.since is None or trace.start >= where.since)
-            and (where.until is None or trace.start < where.until)
-        ]
-        found.sort(key=lambda trace: (-trace.start, trace.trace_id))
-        if after is not None:
-            found = [trace for trace in found if (-trace.start, trace.trace_id) > (-after.us, after.id)]
-        return found[:limit]
+        return [spans.build(list(events), now=now)[0] for trace, events in by_trace if trace]
+
+    async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
+        found = [trace for trace in self._traces() if is_trace(trace, where)]
+        return _page(found, lambda trace: (-trace.start, trace.trace_id), limit, after)
 
     async def digest(
         self,
@@ -160,7 +151,7 @@ class Memory:
         return {position for position, (event_id, _) in enumerate(records) if event_id not in held}
 
     async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
-        traces = await self.traces(TraceFilter(), limit=10**6)
+        traces = self._traces()
         buckets = []
         for start in range(since, until, bucket):
             stop = min(start + bucket, until)
@@ -205,11 +196,15 @@ class Memory:
         return
 
 
-def _newest(event: Event) -> tuple[int, str]:
-    return (-event.timestamp, event.event_id)
+def _page(items: list[Any], place: Callable[[Any], tuple[int, str]], limit: int, after: Cursor | None) -> Page[Any]:
+    found = sorted((item for item in items if after is None or place(item) > (-after.us, after.id)), key=place)
+    if len(found) <= limit:
+        return Page(found, None)
+    nus, id_ = place(found[limit - 1])
+    return Page(found[:limit], Cursor(-nus, id_))
 
 
-def _holds(event: Event, where: EventFilter | SearchFilter) -> bool:
+def _holds(event: Event, where: SearchFilter) -> bool:
     source = event.source
     given = {
         "trace": event.trace,
@@ -217,10 +212,9 @@ def _holds(event: Event, where: EventFilter | SearchFilter) -> bool:
         "log_stream": source.log_stream if source else None,
         **{name: getattr(event, name) for name in ("session_id", "agent_id")},
     }
-    types = getattr(where, "event_types", ()) or [getattr(where, "event_type", None) or event.event_type]
     return (
         all(getattr(where, name) in (None, value) for name, value in given.items())
-        and event.event_type in types
+        and (not where.event_types or event.event_type in where.event_types)
         and (where.since is None or event.timestamp >= where.since)
         and (where.until is None or event.timestamp < where.until)
     )

@@ -104,7 +104,7 @@ async def test_pages_follow_each_other_without_gap_or_repetition(client: Any, un
     [
         ("sesion=x", "unknown query parameter 'sesion'; this route has trace, session, agent"),
         ("sesion=x", "Did you mean 'session'?"),
-        ("type=a&type=b", "'type' is given 2 times"),
+        ("session=a&session=b", "'session' is given 2 times"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
         ("limit=ten", "limit"),

@@ -40,8 +40,12 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/events/missing",
         "/api/v1/events/records",
         "/api/v1/events/{event_id}",
+        "/api/v1/events/{event_id}/similar",
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",
+        "/api/v1/sessions",
+        "/api/v1/sessions/{session_id}",
+        "/api/v1/agents",
         "/api/v1/search",
         "/api/v1/stats",
         "/api/v1/admin/check",
@@ -55,7 +59,10 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
                 assert {"200", "503"} <= set(operation["responses"])
     names = [parameter["name"] for parameter in schema["paths"]["/api/v1/events"]["get"]["parameters"]]
     assert sorted(names) == sorted(
-        ["trace", "session", "agent", "type", "log_group", "log_stream", "since", "until", "limit", "cursor"]
+        [
+            *("trace", "session", "agent", "type", "log_group", "log_stream", "since", "until", "limit", "cursor"),
+            *("request_id", "level", "error", "tool", "model", "q", "fields", "format"),
+        ]
     )
 
 
@@ -90,6 +97,7 @@ async def test_replies_are_as_it_says(client: Any, schema: Any, unique: Any) -> 
         ("GET", "/api/v1/events/digest", None),
         ("GET", f"/api/v1/traces/{unique}", None),
         ("GET", "/api/v1/traces", None),
+        ("GET", "/api/v1/traces?status=x", None),
         ("GET", "/api/v1/stats?bucket=6h", None),
         ("GET", "/health", None),
         ("GET", "/health/ready", None),

@@ -87,8 +87,8 @@ def wanted_events(events: list[Event], where: EventFilter) -> list[Event]:
         found = [e for e in found if e.session_id == where.session_id]
     if where.agent_id is not None:
         found = [e for e in found if e.agent_id == where.agent_id]
-    if where.types:
-        found = [e for e in found if e.event_type in set(where.types)]
+    if where.event_types:
+        found = [e for e in found if e.event_type in set(where.event_types)]
     if where.log_group is not None:
         found = [e for e in found if e.source and e.source.log_group == where.log_group]
     if where.log_stream is not None:
@@ -217,7 +217,7 @@ async def test_every_filter_alone_and_combined(
             "trace": rnd.choice(traces).trace_id,
             "session_id": rnd.choice(("s1", "s2")),
             "agent_id": rnd.choice(("ann", "bob", "nobody")),
-            "types": tuple(rnd.sample(TYPES, 3)),
+            "event_types": tuple(rnd.sample(TYPES, 3)),
             "log_group": "/g",
             "log_stream": "x",
             "since": since,

@@ -62,7 +62,7 @@ def brute(events: list[Event], where: EventFilter) -> list[Event]:
         inside = (where.since is None or where.since <= event.timestamp) and (
             where.until is None or event.timestamp < where.until
         )
-        typed = not where.types or event.event_type in where.types
+        typed = not where.event_types or event.event_type in where.event_types
         return inside and typed and all(wanted in (None, found) for wanted, found in pairs)
 
     return sorted(filter(holds, events), key=lambda event: (-event.timestamp, event.event_id))
@@ -94,7 +94,7 @@ async def test_events_by_any_filter_and_page_size(store: SurrealStore) -> None:
             "trace": rnd.choice(traces),
             "session_id": "s1",
             "agent_id": "ann",
-            "types": tuple(rnd.sample(TYPES, 2)),
+            "event_types": tuple(rnd.sample(TYPES, 2)),
             "log_group": "/g",
             "log_stream": "x",
             "since": times[0],

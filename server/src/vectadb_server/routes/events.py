@@ -72,7 +72,7 @@ async def list_events(
         trace=q.trace_named(trace),
         session_id=session or None,
         agent_id=agent or None,
-        types=q.listed(event_type),
+        event_types=q.listed(event_type),
         log_group=log_group or None,
         log_stream=log_stream or None,
         since=q.when("since", since, now),

@@ -110,11 +110,11 @@ async def get_similar(
     services: NamedDependency[SkipValidation[Services]],
     event_id: Annotated[str, PathParameter(description="Event id.")],
     mode: Similarity = "hybrid",
-    limit: q.Limit = 20,
+    limit: q.Limit = None,
     trace: q.TraceId = None,
     session: q.SessionId = None,
     agent: q.AgentId = None,
-    event_type: q.EventType = None,
+    event_type: q.EventTypes = None,
     log_group: q.LogGroup = None,
     log_stream: q.LogStream = None,
     since: q.Since = None,
@@ -125,14 +125,14 @@ async def get_similar(
         trace=trace,
         session=session,
         agent=agent,
-        type=event_type,
+        type=list(q.listed(event_type)),
         log_group=log_group,
         log_stream=log_stream,
         since=since,
         until=until,
     )
     event = await _event(services, event_id)
-    return await _similar(services, event, mode, _where(filters, services.now(), ""), limit)
+    return await _similar(services, event, mode, _where(filters, services.now(), ""), limit or 20)
 
 
 async def _event(services: Services, event_id: str) -> Event:

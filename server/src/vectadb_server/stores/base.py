@@ -176,7 +176,7 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True):
     trace: str | None = None
     session_id: str | None = None
     agent_id: str | None = None
-    types: tuple[str, ...] = ()
+    event_types: tuple[str, ...] = ()
     log_group: str | None = None
     log_stream: str | None = None
     since: int | None = None

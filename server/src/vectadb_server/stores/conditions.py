@@ -21,7 +21,7 @@ def of_events(where: EventFilter) -> tuple[list[str], dict[str, Any]]:
     made = _Conditions()
     made.equal("session", where.session_id)
     made.equal("agent", where.agent_id)
-    made.among("type", where.types)
+    made.among("type", where.event_types)
     made.equal("grp", where.log_group)
     made.equal("stream", where.log_stream)
     for text in (where.request_id, where.tool, where.model):

@@ -1,0 +1,177 @@
+"""Lists: filters, sessions and agents, chosen fields, and everything as NDJSON."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+EVENTS, TRACES = "/api/v1/events", "/api/v1/traces"
+SESSIONS, AGENTS = "/api/v1/sessions", "/api/v1/agents"
+NDJSON = {"accept": "application/x-ndjson"}
+TIME = {"since": "2026-01-31T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+
+
+def at(second: int, **fields: Any) -> dict[str, Any]:
+    return {"timestamp": f"2026-01-31T12:{second // 60:02d}:{second % 60:02d}Z", "event_type": "log", **fields}
+
+
+def asked(session: str, trace: str, second: int, **fields: Any) -> list[dict[str, Any]]:
+    """A tool's call and what came back."""
+    tool = {"gen_ai.tool.name": "look_up", "gen_ai.tool.call.id": "1"}
+    common = {"session_id": session, "trace_id": trace, **fields}
+    return [
+        at(
+            second, event_type="tool_call", properties={**tool, "gen_ai.tool.call.arguments": {"q": {"x": 1}}}, **common
+        ),
+        at(second + 2, event_type="tool_result", properties=tool, request_id="req", **common),
+    ]
+
+
+async def test_events_by_what_is_in_them(client: Any, unique: Any) -> None:
+    await client.take(
+        *asked(unique, unique, 0),
+        at(5, session_id=unique, properties={"level": "warning", "message": "Zebra Crossing"}),
+        at(6, session_id=unique, event_type="llm_end", properties={"model": "m/1", "error": "overloaded"}),
+    )
+
+    async def seconds(**filters: Any) -> list[int]:
+        page = await client.ok(EVENTS, session=unique, **filters)
+        return [int(event["timestamp"][17:19]) for event in page["events"]]
+
+    assert await seconds(type="tool_call,llm_end") == [6, 0]
+    assert await seconds(type=["tool_call", "llm_end"]) == [6, 0]
+    assert await seconds(tool="look_up") == [2, 0]
+    assert await seconds(model="m/1") == [6]
+    assert await seconds(level="WARNING,info") == [5]
+    assert await seconds(q="zebra cross") == [5]
+    assert await seconds(request_id="req") == [2]
+    assert await seconds(error="true") == [6]
+    assert await seconds(error="false", q="e") == [5, 2, 0]
+
+
+async def test_traces_by_what_is_in_them(client: Any, unique: Any) -> None:
+    await client.take(*asked(unique, f"{unique}-1", 0))
+    await client.take(at(9, session_id=unique, trace_id=f"{unique}-2", event_type="error", raw="Boom"))
+
+    async def found(**filters: Any) -> list[str]:
+        page = await client.ok(TRACES, session=unique, **filters)
+        return [trace["start"][17:19] for trace in page["traces"]]
+
+    assert await found() == ["09", "00"]
+    assert await found(tool="look_up") == ["00"]
+    assert await found(status="ok,error") == ["09", "00"]
+    assert await found(status=["error"]) == ["09"]
+    assert await found(error="true", q="bOOm") == ["09"]
+    assert await found(min_duration="2s") == ["00"]
+    assert await found(min_duration="2001ms") == []
+    assert (await client.ok(TRACES, session=unique, tool="look_up"))["traces"][0]["tools"] == ["look_up"]
+
+
+async def test_chosen_fields(client: Any, unique: Any) -> None:
+    taken = await client.take(*asked(unique, unique, 0, agent_id="bot"))
+    fields = "event_id,properties.gen_ai.tool.name,properties.gen_ai.tool.call.arguments.q.x,properties.none,source"
+    page = await client.ok(EVENTS, session=unique, type="tool_call", fields=fields)
+    properties = {"gen_ai.tool.name": "look_up", "gen_ai.tool.call.arguments": {"q": {"x": 1}}}
+    first = taken["event_ids"][0]
+    assert page["events"] == [{"event_id": first, "properties": properties, "source": None}]
+    assert await client.ok(f"{EVENTS}/{first}", fields="agent_id, session_id") == {
+        "agent_id": "bot",
+        "session_id": unique,
+    }
+    whole = await client.ok(f"{TRACES}/{unique}", fields="trace.tokens.input,spans.name,events.event_type")
+    assert whole == {
+        "trace": {"tokens": {"input": None}},
+        "spans": [{"name": "look_up"}],
+        "events": [{"event_type": "tool_call"}, {"event_type": "tool_result"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"{EVENTS}?fields=evnt_id", "found 'evnt_id'; there are event_id, timestamp"),
+        (f"{EVENTS}?fields=evnt_id", "Did you mean 'event_id'?"),
+        (f"{EVENTS}?fields=source.logs", "there are system, account"),
+        (f"{EVENTS}?fields=raw.x", "raw has no fields"),
+        (f"{EVENTS}?fields=,", "expected names, e.g. event_id,timestamp"),
+        (f"{EVENTS}?format=csv", "expected json or ndjson"),
+        (f"{EVENTS}?error=maybe", "error"),
+        (f"{TRACES}?status=fine", "status: found 'fine'; expected some of ok, error, running, interrupted"),
+        (f"{TRACES}?min_duration=2", "expected a length like 500ms"),
+        (f"{SESSIONS}?since=-60d", "more than 31 days apart"),
+        (f"{SESSIONS}?cursor=WzEsMl0", "cursor: found"),
+        (f"{SESSIONS}?cursor=%00", "cursor: found"),
+        (f"{AGENTS}?limit=201", "limit"),
+    ],
+)
+async def test_wrong_ones_are_refused(client: Any, path: str, said: str) -> None:
+    reply = await client.get(path)
+    assert reply.status_code == 400
+    assert said in reply.json()["message"]
+
+
+async def test_sessions_and_agents(real: httpx.AsyncClient, unique: Any) -> None:
+    client: Any = real
+    names = [f"{unique}-s{number}" for number in range(5)]
+    for number, name in enumerate(names):
+        await client.take(*asked(name, f"{name}-t", 10 * number, agent_id=unique))
+    await client.take(at(55, session_id=names[1], trace_id=f"{unique}-2", event_type="error", agent_id=f"{unique}-b"))
+    seen, cursor = [], {}
+    while True:
+        page = await client.ok(SESSIONS, limit=2, **TIME, **cursor)
+        seen += page["sessions"]
+        if page["next_cursor"] is None:
+            break
+        # The cursor keeps the time that was asked about, and what arrives meanwhile has no part in the order.
+        cursor = {"cursor": page["next_cursor"]}
+        await client.take(at(59, session_id=names[0], trace_id=f"{unique}-late-{len(seen)}"))
+    own = [each for each in seen if each["session_id"] in names]
+    assert [each["session_id"] for each in own] == [names[1], *reversed(names[2:]), names[0]]
+    first = own[0]
+    assert (first["traces"], first["failed"], first["events"], first["errors"]) == (2, 1, 3, 1)
+    assert (first["status"], first["agents"], first["complete"]) == ("error", [unique, f"{unique}-b"], True)
+    assert (first["first_seen"][14:19], first["last_seen"][14:19]) == ("00:10", "00:55")
+    one = await client.ok(f"{SESSIONS}/{names[1]}", **TIME)
+    assert one["session"] == first
+    assert [trace["start"][14:19] for trace in one["traces"]] == ["00:55", "00:10"]
+    assert (await client.get(f"{SESSIONS}/{unique}-none", params=TIME)).status_code == 404
+    agents = {each["agent_id"]: each for each in (await client.ok(AGENTS, limit=200, **TIME))["agents"]}
+    assert (agents[unique]["traces"], agents[unique]["events"]) == (5, 10)
+    chosen = await client.ok(AGENTS, limit=200, fields="agent_id", **TIME)
+    assert {"agent_id": unique} in chosen["agents"]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_everything_as_lines(client: Any, unique: Any, compressed: bool) -> None:
+    await client.take(*(at(second % 50, session_id=unique, raw=f"line {second}") for second in range(499)))
+    await client.take(*(at(second % 50, session_id=unique, raw=f"more {second}") for second in range(499)))
+    asked = {"session": unique, "fields": "event_id,timestamp"}
+    encoding = {"accept-encoding": "gzip" if compressed else "identity"}
+    async with client.stream("GET", EVENTS, params=asked, headers={**NDJSON, **encoding}) as reply:
+        assert reply.headers["content-type"].startswith("application/x-ndjson")
+        assert ("content-encoding" in reply.headers) == compressed
+        body = b"".join([chunk async for chunk in reply.aiter_raw()])
+    lines = (gzip.decompress(body) if compressed else body).splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len({each["event_id"] for each in found}) == 998
+    assert [each["timestamp"] for each in found] == sorted((each["timestamp"] for each in found), reverse=True)
+    page = await client.ok(EVENTS, session=unique, limit=600)
+    rest = await client.get(EVENTS, params={**asked, "format": "ndjson", "cursor": page["next_cursor"]})
+    assert [json.loads(line) for line in rest.text.splitlines()] == found[600:]
+    some = await client.get(EVENTS, params={**asked, "limit": 7}, headers=NDJSON)
+    assert [json.loads(line) for line in some.text.splitlines()] == found[:7]
+    none = await client.get(TRACES, params={"session": f"{unique}-none"}, headers=NDJSON)
+    assert (none.status_code, none.text) == (200, "")
+
+
+async def test_a_store_that_is_away_is_told_with_a_status_also_of_lines(fake: Any, memory: Any) -> None:
+    from vectadb_server.stores.base import StoreUnavailable
+
+    memory.failing["events"] = StoreUnavailable("gone")
+    assert (await fake.get(EVENTS, headers=NDJSON)).status_code == 503
