@@ -19,6 +19,7 @@ from vectadb_server.routes import (
     search,
     sessions,
     stats,
+    stream,
     traces,
 )
 from vectadb_server.routes.bodies import Admission
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 def routes(services: Services) -> Litestar:
     """Return the routes as an application."""
     admission = Admission(services.settings, services.metrics)
-    modules = (health, ingest, events, traces, sessions, search, stats, admin, page)
+    modules = (health, ingest, events, stream, traces, sessions, search, stats, admin, page)
     handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
     return Litestar(
         handlers,

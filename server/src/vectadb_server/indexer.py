@@ -35,7 +35,7 @@ from vectadb_server.attribution import (
 from vectadb_server.documents import document
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
-from vectadb_server.stores.engine import Conflict
+from vectadb_server.stores.engine import Conflict, key_of
 from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row, written_at
 
 if TYPE_CHECKING:
@@ -255,6 +255,7 @@ class Indexer:
         entries = [entry for _, entry in found]
         traces = {trace for entry in entries for trace in entry.traces}
         search = {event_id for entry in entries for event_id in (*entry.events, *entry.gone)}
+        await self._store.tail.append(day, [(key_of(ref), entry.events) for ref, entry in found])
         moved = await self._attribute(day, entries)
         for where, moves in moved.items():
             touched = {trace for new, old in moves for trace in (new.event.trace, old) if trace is not None}

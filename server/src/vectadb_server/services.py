@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from vectadb_server.checking import Checker
+    from vectadb_server.following import Following
     from vectadb_server.indexer import Lag
     from vectadb_server.ingest import Outcome
     from vectadb_server.model import Event
@@ -72,6 +73,7 @@ class Services:
     space: Space | None = None
     reindexer: Reindexer | None = None
     checker: Checker | None = None
+    following: Following | None = None
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -87,6 +89,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     """
     # They load the engines: only now, so that the command line starts at once.
     from vectadb_server.checking import Checker
+    from vectadb_server.following import Following
     from vectadb_server.indexer import Indexer
     from vectadb_server.ingest import Ingest
     from vectadb_server.reindexing import Reindexer
@@ -105,6 +108,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
+        following = await stack.enter_async_context(Following(store.tail, store, most=settings.max_followers))
         starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
         stack.callback(starting.cancel)
         services = Services(
@@ -117,6 +121,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             space=Space(settings.data_dir, settings.min_free),
             reindexer=reindexer,
             checker=checker,
+            following=following,
         )
         yield services
         await _drain(services)

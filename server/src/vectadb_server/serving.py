@@ -26,6 +26,7 @@ from vectadb_server.stores.base import StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vectadb_server.services import Services
     from vectadb_server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ async def _serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
                 h11_max_incomplete_event_size=_MOST_HEADERS,
             )
-            server = _Server(config, settings)
+            server = _Server(config, settings, services)
             _on_signals(server)
             await server.serve(sockets=[sock])
             _log.info("no requests are left; closing")
@@ -93,9 +94,10 @@ async def _serve(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn, whose signals and first words are ours."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, services: Services) -> None:
         super().__init__(config)
         self._settings = settings
+        self._services = services
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so.
@@ -109,6 +111,12 @@ class _Server(uvicorn.Server):
         except OSError as error:
             raise _taken(self._settings, error) from None
         _say_ready(self._settings, sockets[0])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the requests in progress end; those that follow events would never do so by themselves."""
+        if self._services.following is not None:
+            await self._services.following.stop()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

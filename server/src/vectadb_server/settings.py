@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     max_ingest_bytes: Annotated[
         Size, _about("Most bytes in the bodies of ingest requests in progress; further ones get 503.", _SIZES)
     ] = Size(64 * 2**20)
+    max_followers: Annotated[
+        Count, _about("Most clients of GET /api/v1/events/stream at once; further ones get 503.", _COUNT)
+    ] = 64
     body_timeout: Annotated[Seconds, _about("Longest time for a request body to arrive.", _SECONDS)] = 60.0
     shutdown_timeout: Annotated[
         Seconds, _about("Longest time that requests in progress are given when the server stops.", _SECONDS)

@@ -39,6 +39,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/events/digest",
         "/api/v1/events/missing",
         "/api/v1/events/records",
+        "/api/v1/events/stream",
         "/api/v1/events/{event_id}",
         "/api/v1/events/{event_id}/similar",
         "/api/v1/traces",

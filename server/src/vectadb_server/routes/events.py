@@ -24,7 +24,7 @@ from vectadb_server.routes.replies import (
     event_reply,
 )
 from vectadb_server.services import Services
-from vectadb_server.stores.base import EventFilter, LogGroup
+from vectadb_server.stores.base import LogGroup
 from vectadb_server.times import rfc3339
 
 _TAGS = ["events"]
@@ -67,22 +67,22 @@ async def list_events(
     cursor: q.After = None,
 ) -> Response[EventPage]:
     """List events, newest first. All filters given must hold."""
-    now = services.now()
-    where = EventFilter(
-        trace=q.trace_named(trace),
-        session_id=session or None,
-        agent_id=agent or None,
-        event_types=q.listed(event_type),
-        log_group=log_group or None,
-        log_stream=log_stream or None,
-        since=q.when("since", since, now),
-        until=q.when("until", until, now),
-        request_id=request_id or None,
-        levels=tuple(name.upper() for name in q.listed(level)),
-        failed=error,
-        tool=tool or None,
-        model=model or None,
-        text=text or None,
+    where = q.event_filter(
+        services.now(),
+        trace=trace,
+        session=session,
+        agent=agent,
+        types=event_type,
+        log_group=log_group,
+        log_stream=log_stream,
+        since=since,
+        until=until,
+        request_id=request_id,
+        levels=level,
+        error=error,
+        tool=tool,
+        model=model,
+        text=text,
     )
     return await lists.answer(
         request,

@@ -14,7 +14,7 @@ from litestar.params import QueryParameter
 
 from vectadb_server.attribution import given_trace
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.stores.base import Cursor
+from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.times import parse_when
 
 if TYPE_CHECKING:
@@ -180,6 +180,47 @@ def event_named(text: str) -> str:
         return str(uuid.UUID(text))
     except ValueError:
         raise Refusal(404, f"no event {text!r}: an event's id is a UUID") from None
+
+
+def event_filter(
+    now: int,
+    *,
+    trace: str | None,
+    session: str | None,
+    agent: str | None,
+    types: list[str] | None,
+    log_group: str | None,
+    log_stream: str | None,
+    since: str | None,
+    until: str | None,
+    request_id: str | None,
+    levels: list[str] | None,
+    error: bool | None,
+    tool: str | None,
+    model: str | None,
+    text: str | None,
+) -> EventFilter:
+    """Return what the parameters of lists of events say; an empty one is not given.
+
+    Raises:
+        Refusal: 400, a time is none.
+    """
+    return EventFilter(
+        trace=trace_named(trace),
+        session_id=session or None,
+        agent_id=agent or None,
+        event_types=listed(types),
+        log_group=log_group or None,
+        log_stream=log_stream or None,
+        since=when("since", since, now),
+        until=when("until", until, now),
+        request_id=request_id or None,
+        levels=tuple(name.upper() for name in listed(levels)),
+        failed=error,
+        tool=tool or None,
+        model=model or None,
+        text=text or None,
+    )
 
 
 def read_cursor(text: str | None) -> Cursor | None:

@@ -17,6 +17,7 @@ from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.reading import Reading
 from vectadb_server.stores.segments import META, MIN_FREE, Segments
+from vectadb_server.stores.tail import Tail
 from vectadb_server.stores.writes import entry, statements
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class SurrealStore(Reading):
         #: Days in which the indexer has something to do, and a signal that there is one.
         self.dirty: set[str] = set()
         self.changed = asyncio.Event()
+        #: What is new, for those who follow.
+        self.tail = Tail(segments)
 
     @classmethod
     async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE) -> Self:
