@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    import httpx
+
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CANNOT_WORK, WRONG_USE, DIFFERENT, SECOND_SIGNAL = 1, 2, 3, 130
@@ -81,15 +83,44 @@ def ask(options: argparse.Namespace, method: str, path: str, *, query: Any = Non
     Raises:
         CommandError: nobody answers there, or not VectaDB, or it refuses.
     """
+    with _client(options) as client:
+        reply = client.request(method, _url(options) + path, params=_given(query), json=body)
+    with contextlib.suppress(ValueError):
+        found = reply.json()
+        if reply.is_success and isinstance(found, dict):
+            return found
+    raise _refused(options, reply)
+
+
+@contextlib.contextmanager
+def lines(
+    options: argparse.Namespace, path: str, *, query: Any = None, headers: Any = None, silence: float = 60
+) -> Iterator[Iterator[str]]:
+    """Ask the server for a reply that comes line by line; ``silence``: seconds that it may say nothing.
+
+    Raises:
+        CommandError: as :func:`ask`, also where the reply breaks off.
+    """
+    with (
+        _client(options, silence) as client,
+        client.stream("GET", _url(options) + path, params=_given(query), headers=headers) as reply,
+    ):
+        if not reply.is_success or reply.headers.get("content-type", "").startswith("application/json"):
+            reply.read()
+            raise _refused(options, reply)
+        yield reply.iter_lines()
+
+
+@contextlib.contextmanager
+def _client(options: argparse.Namespace, silence: float = 60) -> Iterator[httpx.Client]:
     import httpx
 
-    url = options.url.rstrip("/")
-    params = {name: value for name, value in (query or {}).items() if value is not None}
+    url = _url(options)
     try:
         # A proxy from the environment would not reach this machine's own loopback.
         local = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
-        with httpx.Client(timeout=60, trust_env=not local) as client:
-            reply = client.request(method, url + path, params=params, json=body)
+        with httpx.Client(timeout=silence, trust_env=not local) as client:
+            yield client
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise CommandError(f"{url} is no URL of a server; right would be {DEFAULT_URL}") from None
     except httpx.ConnectError:
@@ -97,14 +128,21 @@ def ask(options: argparse.Namespace, method: str, path: str, *, query: Any = Non
         raise NoServer(f"no server answers at {url}. Next: {text}") from None
     except httpx.HTTPError as error:
         raise CommandError(f"{url} did not answer: {str(error) or type(error).__name__}") from None
+
+
+def _url(options: argparse.Namespace) -> str:
+    return str(options.url).rstrip("/")
+
+
+def _given(query: Any) -> dict[str, Any]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _refused(options: argparse.Namespace, reply: httpx.Response) -> CommandError:
     try:
-        found = reply.json()
-        if reply.is_success and isinstance(found, dict):
-            return found
-        message = found["message"]
+        return CommandError(str(reply.json()["message"]))
     except (ValueError, KeyError, TypeError):
-        raise CommandError(f"{url} answers ({reply.status_code}), but it is no VectaDB. Next: check --url") from None
-    raise CommandError(str(message))
+        return CommandError(f"{options.url} answers ({reply.status_code}), but it is no VectaDB. Next: check --url")
 
 
 def as_json(options: argparse.Namespace, reply: Any) -> bool:

@@ -17,7 +17,11 @@ def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     traces = commands.add_parser("traces", help="list traces, newest first")
     traces.add_argument("--limit", type=int, default=20, help="most traces (default: 20)")
-    traces.add_argument("--status", choices=("ok", "error", "running", "interrupted"))
+    traces.add_argument("--status", help="some of ok,error,running,interrupted")
+    traces.add_argument("--tool", help="that called this tool")
+    traces.add_argument("--model", help="that called this language model")
+    traces.add_argument("--min-duration", metavar="LENGTH", help="that took so long or longer: 500ms, 30s, 2m")
+    traces.add_argument("--q", metavar="TEXT", help="in whose question, answer or first error this text occurs")
     traces.add_argument("--agent", help="of this agent")
     traces.add_argument("--session", help="of this session")
     add_times(traces)
@@ -49,7 +53,8 @@ def add(commands: Commands) -> None:
 
 
 def _traces(options: argparse.Namespace) -> int:
-    asked = {name: getattr(options, name) for name in ("limit", "status", "agent", "session", "since", "until")}
+    names = ("limit", "status", "agent", "session", "tool", "model", "min_duration", "q", "since", "until")
+    asked = {name: getattr(options, name) for name in names}
     reply = ask(options, "GET", "/api/v1/traces", query=asked)
     if not as_json(options, reply):
         from vectadb_server import render

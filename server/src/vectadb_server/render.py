@@ -56,8 +56,7 @@ def traces(reply: dict[str, Any]) -> None:
     ]
     columns = ["start", "status", ">duration", "trace", "name", ">events", ">tools", ">tokens", "input"]
     _print_table(columns, rows, cut=("input", "name"), spare=("events", "tokens", "tools", "input", "name", "start"))
-    if reply["next_cursor"]:
-        _console().print(_text("There are older ones: --limit shows more, --until TIME starts further back.", "dim"))
+    _older(reply)
 
 
 def reindexing(reply: dict[str, Any]) -> None:
@@ -99,6 +98,56 @@ def checked(reply: dict[str, Any]) -> None:
             else "vectadb check --repair"
         )
         console.print(f"index, digests or summaries are not those of the record. Next: {next_step}")
+
+
+def events(reply: dict[str, Any]) -> None:
+    """Print a page of events as a table."""
+    if not reply["events"]:
+        _console().print("No events.")
+    else:
+        rows: list[_Row] = [
+            [
+                _time(event["timestamp"]),
+                *(_text(event[name]) for name in ("event_type", "agent_id")),
+                _text(_said(event)),
+            ]
+            for event in reply["events"]
+        ]
+        _print_table(["time", "type", "agent", "text"], rows, cut=("text",), spare=("agent",))
+    _older(reply)
+
+
+def event(found: dict[str, Any]) -> None:
+    """Print one event as a line."""
+    _console().print(_line(_event(found)))
+    sys.stdout.flush()
+
+
+def groups(reply: dict[str, Any], kind: str) -> None:
+    """Print sessions or agents (``kind``) as a table."""
+    if not reply[kind]:
+        _console().print(f"No {kind}.")
+    else:
+        name = kind.removesuffix("s")
+        rows: list[_Row] = [
+            [
+                _time(group["last_seen"]),
+                _status(group["status"]),
+                _text(group[f"{name}_id"]),
+                *(_count(group[key]) for key in ("traces", "failed", "events", "errors")),
+                _tokens(group["tokens"]),
+                "" if group["cost_usd"] is None else _dollars(group["cost_usd"]),
+            ]
+            for group in reply[kind]
+        ]
+        columns = ["last seen", "status", name, ">traces", ">failed", ">events", ">errors", ">tokens", ">cost"]
+        _print_table(columns, rows, cut=(name,), spare=("cost", "tokens", "errors"))
+    _older(reply)
+
+
+def _older(reply: dict[str, Any]) -> None:
+    if reply["next_cursor"]:
+        _console().print(_text("There are older ones: --limit shows more, --until TIME starts further back.", "dim"))
 
 
 def trace(reply: dict[str, Any]) -> None:

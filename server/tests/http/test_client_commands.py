@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import select
 import socket
+import subprocess
+import sys
 import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -206,3 +210,44 @@ def test_into_a_pipe_nothing_is_cut(capsys: Any) -> None:
     assert "1 min 01 s" in shown
     assert "1,000/20" in shown
     assert "--limit" in shown
+
+
+def test_events_are_a_table_lines_or_json(ask: Any, trace: Any) -> None:
+    head, _, *rows = ask("events", "--agent", trace).splitlines()
+    assert head.split() == ["time", "type", "agent", "text"]
+    assert [row.split()[2] for row in rows] == ["agent_end", "error", "tool_result", "tool_call", "agent_start"]
+    assert all("\x1b" not in row for row in rows)
+    assert len(json.loads(ask("events", "--agent", trace, "--error", "--json"))["events"]) == 1
+    exported = [json.loads(line) for line in ask("events", "--agent", trace, "--ndjson").splitlines()]
+    assert [event["event_type"] for event in exported][:2] == ["agent_end", "error"]
+    assert ask("events", "--agent", trace, "--type", "x") == "No events.\n"
+    assert "boom" in ask("events", "--trace", trace, "--q", "BOOM")
+
+
+def test_agents_and_sessions_are_tables(ask: Any, trace: Any) -> None:
+    times = ("--since", "2026-01-31T00:00:00Z", "--until", "2026-02-01T00:00:00Z", "--limit", "200")
+    head, _, *rows = ask("agents", *times).splitlines()
+    assert head.split()[:4] == ["last", "seen", "status", "agent"]
+    assert any(trace in row for row in rows)
+    assert ask("sessions", "--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z") == "No sessions.\n"
+
+
+def test_events_are_followed(server: Any, trace: Any) -> None:
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "vectadb_server", "events", "--follow", "--json", "--agent", f"{trace}-f"],
+        env={**os.environ, "VECTADB_URL": server.url},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert popen.stdout is not None
+        sent: list[str] = []
+        # It says nothing before the first event: one is sent again and again until it is heard.
+        while not select.select([popen.stdout], [], [], 0.5)[0]:
+            event = {"timestamp": "2026-01-31T12:00:00Z", "agent_id": f"{trace}-f"}
+            sent += httpx.post(f"{server.url}/api/v1/events/batch", json={"events": [event]}).json()["event_ids"]
+            assert len(sent) < 60
+        assert json.loads(popen.stdout.readline())["event_id"] in sent
+    finally:
+        popen.kill()
+        popen.wait()
+        popen.stdout.close()

@@ -43,7 +43,6 @@ class SurrealStore(Reading):
         #: Days in which the indexer has something to do, and a signal that there is one.
         self.dirty: set[str] = set()
         self.changed = asyncio.Event()
-        #: What is new, for those who follow.
         self.tail = Tail(segments)
 
     @classmethod
