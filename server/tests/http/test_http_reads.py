@@ -94,7 +94,7 @@ async def test_pages_follow_each_other_without_gap_or_repetition(client: Any, un
             break
         cursor = {"cursor": page["next_cursor"]}
         assert set(page["next_cursor"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
-    assert pages == 5
+    assert pages >= 5
     assert len(seen) == 25
     assert set(seen) == set(taken["event_ids"])
 

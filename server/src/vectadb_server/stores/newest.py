@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds after which a page ends short. A chunk more may be under way.
-SECONDS = 0.5
+SECONDS = 1.0
 FEW, MANY = 100, 1_000
 """Rows in the first chunk, at least, and in the largest."""
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
