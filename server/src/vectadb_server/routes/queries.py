@@ -25,6 +25,7 @@ MAX_PAGE = 1_000
 BEYOND_ANY_TIME = 2**62  # microseconds
 _LENGTH = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_MOST_LISTED = 100
 T = TypeVar("T", bound=str)
 
 _TIME = "RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`."
@@ -105,8 +106,15 @@ def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
 
 
 def listed(values: list[str] | None) -> tuple[str, ...]:
-    """Return the items of a parameter that may be repeated, or be a comma list."""
-    return tuple(dict.fromkeys(item for value in values or () for part in value.split(",") if (item := part.strip())))
+    """Return the items of a parameter that may be repeated, or be a comma list.
+
+    Raises:
+        Refusal: 400, they are too many.
+    """
+    found = tuple(dict.fromkeys(item for value in values or () for part in value.split(",") if (item := part.strip())))
+    if len(found) > _MOST_LISTED:
+        raise Refusal(400, f"a list of {len(found)} items; at most {_MOST_LISTED} are possible", code="invalid_query")
+    return found
 
 
 def among(name: str, values: list[str] | None, known: tuple[T, ...]) -> tuple[T, ...]:
