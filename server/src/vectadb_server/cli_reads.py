@@ -46,6 +46,8 @@ def add(commands: Commands) -> None:
     search.set_defaults(run=_search)
 
     stats = commands.add_parser("stats", help="counts, errors, tokens and latency (the last day by default)")
+    stats.add_argument("--agent", help="of this agent")
+    stats.add_argument("--session", help="of this session")
     stats.add_argument("--bucket", help="length of a stretch of time: 60s, 15m, 1h, 1d")
     add_times(stats)
     add_server(stats)
@@ -89,7 +91,7 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    asked = {name: getattr(options, name) for name in ("bucket", "since", "until")}
+    asked = {name: getattr(options, name) for name in ("bucket", "agent", "session", "since", "until")}
     reply = ask(options, "GET", "/api/v1/stats", query=asked)
     if not as_json(options, reply):
         from vectadb_server import render

@@ -226,6 +226,10 @@ def stats(reply: dict[str, Any]) -> None:
     _print_table(
         ["type", ">events"], [[_text(name), _count(count)] for name, count in total["types"].items()], cut=("type",)
     )
+    for kind, counted in (("tools", "calls"), ("models", "calls"), ("agents", "traces")):
+        if reply[kind]:
+            console.print()
+            _shares(reply[kind], kind.removesuffix("s"), counted)
     console.print()
     rows: list[_Row] = [
         [
@@ -240,6 +244,21 @@ def stats(reply: dict[str, Any]) -> None:
     _print_table(
         ["from", ">events", ">errors", ">traces", ">failed", ">tokens", ">p50", ">p95"], rows, spare=("tokens",)
     )
+
+
+def _shares(shares: list[dict[str, Any]], kind: str, counted: str) -> None:
+    rows: list[_Row] = [
+        [
+            _text(share["name"]),
+            *(_count(share[name]) for name in ("count", "errors")),
+            *(_duration(share["latency_ms"][name]) for name in ("p50", "p95")),
+            _tokens(share["tokens"]),
+            "" if share["cost_usd"] is None else _dollars(share["cost_usd"]),
+        ]
+        for share in shares
+    ]
+    columns = [kind, f">{counted}", ">errors", ">p50", ">p95", ">tokens", ">cost"]
+    _print_table(columns, rows, cut=(kind,), spare=("cost", "tokens"))
 
 
 def _console() -> Console:

@@ -30,7 +30,8 @@ from vectadb_server.ingest import Outcome, Status
 from vectadb_server.selection import is_event, is_trace
 from vectadb_server.services import Services
 from vectadb_server.settings import Settings, Size
-from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, Hit, Page, StatsBucket
+from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, Hit, Page
+from vectadb_server.stores.tallies import Stats, StatsBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -150,7 +151,8 @@ class Memory:
         held = {record_id for event in self.held.values() for record_id in (event.event_id, *event.record_ids)}
         return {position for position, (event_id, _) in enumerate(records) if event_id not in held}
 
-    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
+    async def stats(self, since: int, until: int, bucket: int, **filters: str | None) -> Stats:
+        self._may("stats")
         traces = self._traces()
         buckets = []
         for start in range(since, until, bucket):
@@ -171,7 +173,7 @@ class Memory:
                     durations=sorted(trace.end - trace.start for trace in begun),
                 )
             )
-        return buckets
+        return Stats(buckets)
 
     async def search(self, query: str, *, mode: str, where: SearchFilter, limit: int) -> list[Hit]:
         self._may("search")

@@ -175,3 +175,26 @@ async def test_a_store_that_is_away_is_told_with_a_status_also_of_lines(fake: An
 
     memory.failing["events"] = StoreUnavailable("gone")
     assert (await fake.get(EVENTS, headers=NDJSON)).status_code == 503
+
+
+async def test_stats_of_an_agent_by_its_tools(real: Any, unique: Any) -> None:
+    await real.take(
+        *asked(unique, unique, 0, agent_id=unique), *asked(unique, f"{unique}-2", 30, agent_id=f"{unique}-b")
+    )
+    found = await real.ok("/api/v1/stats", agent=unique, bucket="1h", **TIME)
+    assert (found["total"]["events"], found["total"]["traces"], found["total"]["cost_usd"]) == (2, 1, None)
+    latency = {"p50": 2000.0, "p95": 2000.0, "max": 2000.0}
+    nothing = {"tokens": {"input": None, "output": None}, "cost_usd": None, "latency_ms": latency}
+    assert found["tools"] == [{"name": "look_up", "count": 1, "errors": 0, **nothing}]
+    assert found["agents"] == [{"name": unique, "count": 1, "errors": 0, **nothing}]
+    both = await real.ok("/api/v1/stats", session=unique, bucket="1h", **TIME)
+    assert [share["name"] for share in both["agents"]] == [unique, f"{unique}-b"]
+
+
+async def test_what_is_too_much_to_count_is_refused(fake: Any, memory: Any) -> None:
+    from vectadb_server.stores.tallies import TooMuch
+
+    memory.failing["stats"] = TooMuch("counting takes longer than 10 s")
+    reply = await fake.get("/api/v1/stats")
+    assert (reply.status_code, reply.json()["error"]) == (400, "too_much")
+    assert "ask for a shorter time" in reply.json()["message"]

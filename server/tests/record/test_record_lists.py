@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores import grouping, newest
+from vectadb_server.stores import figures, grouping, newest
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
+from vectadb_server.stores.tallies import TooMuch
 
 from .making import HOUR, MIDNIGHT, OPTIONS, SECOND, line, posted
 
@@ -335,3 +337,36 @@ async def test_a_forged_place_finds_nothing_wrong(store: SurrealStore) -> None:
         times = [event.timestamp for event in page.items]
         assert all(MIDNIGHT <= b <= a for a, b in pairwise([*times, MIDNIGHT]))
         assert bool(times) == (us == NEVER - 1)
+
+
+async def test_stats_by_tool_model_and_agent_of_an_agent_or_session(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = made(200, seed=9)
+    await stored(store, events)
+    traces = await traces_of(store)
+    since, until, bucket = MIDNIGHT - 40 * HOUR, MIDNIGHT + 30 * HOUR, 7 * HOUR
+    for names in ({}, {"agent_id": "ann"}, {"session_id": "s1"}, {"agent_id": "bob", "session_id": "s2"}):
+        found = await store.stats(since, until, bucket, **names)
+        inside = [t for t in traces if since <= t.start < until and all(getattr(t, n) == v for n, v in names.items())]
+        for kind, tallies in (("tool", found.tools), ("llm", found.models)):
+            calls = [c for t in inside for c in t.calls if c.kind == kind]
+            assert set(tallies) == {c.name for c in calls}
+            for name, tally in tallies.items():
+                own = [c for c in calls if c.name == name]
+                assert (tally.count, tally.errors) == (sum(c.count for c in own), sum(c.errors for c in own))
+                assert tally.durations == sorted(us for c in own for us in c.durations)
+        assert {name: tally.count for name, tally in found.agents.items()} == Counter(
+            t.agent_id for t in inside if t.agent_id
+        )
+        counted = [
+            e for e in events if since <= e.timestamp < until and all(getattr(e, n) == v for n, v in names.items())
+        ]
+        assert sum(each.events for each in found.buckets) == len(counted)
+        assert sum(each.traces for each in found.buckets) == len(inside)
+        for each in found.buckets:
+            own_events = [e for e in counted if each.start <= e.timestamp < each.start + bucket]
+            assert each.types == dict(sorted(Counter(e.event_type for e in own_events).items()))
+    monkeypatch.setattr(figures, "SECONDS", -1.0)
+    with pytest.raises(TooMuch):
+        await store.stats(since, until, bucket)

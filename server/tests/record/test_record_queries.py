@@ -189,7 +189,7 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
     async with Indexer(store, None) as indexer:
         await indexer.wait_idle()
     since, until, bucket = MIDNIGHT - 10 * HOUR, MIDNIGHT + 10 * HOUR + MINUTE, 3 * HOUR
-    found = await store.stats(since, until, bucket)
+    found = (await store.stats(since, until, bucket)).buckets
     assert [each.start for each in found] == list(range(since, until, bucket))
     traces = await store.traces(TraceFilter(), limit=1000) + await store.traces(
         TraceFilter(basis="time_window"), limit=1000
@@ -203,4 +203,4 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
         assert (each.traces, each.failed) == (len(begun), sum(trace.status == "error" for trace in begun))
         assert each.input_tokens == sum(trace.tokens.input or 0 for trace in begun)
         assert each.durations == sorted(t.end - t.start for t in begun if t.status in ("ok", "error"))
-    assert await store.stats(since, since, SECOND) == []
+    assert (await store.stats(since, since, SECOND)).buckets == []

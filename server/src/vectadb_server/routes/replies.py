@@ -204,16 +204,34 @@ class Figures(msgspec.Struct):
     failed: int
     tokens: Tokens
     latency_ms: Latency
+    cost_usd: float | None
+
+
+class Share(msgspec.Struct):
+    """What one tool, model or agent did: its calls, or the traces of an agent; ``errors``: those that failed."""
+
+    name: str
+    count: int
+    errors: int
+    tokens: Tokens
+    cost_usd: float | None
+    latency_ms: Latency
 
 
 class StatsReply(msgspec.Struct):
-    """What happened from ``since`` to ``until``: in all, and for each stretch of ``bucket_seconds``."""
+    """What happened from ``since`` to ``until``: in all, and for each stretch of ``bucket_seconds``.
+
+    ``tools``, ``models``, ``agents``: of the traces that started then, by name, those of most calls first, at most 100.
+    """
 
     since: str
     until: str
     bucket_seconds: float
     total: Figures
     buckets: list[Figures]
+    tools: list[Share]
+    models: list[Share]
+    agents: list[Share]
 
 
 class HourReply(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +14,15 @@ from vectadb_server.model import Tokens
 from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.routes.replies import Figures, Latency, StatsReply
+from vectadb_server.routes.replies import Figures, Latency, Share, StatsReply
 from vectadb_server.services import Services
+from vectadb_server.stores.tallies import TooMuch
 from vectadb_server.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vectadb_server.stores.base import StatsBucket
+    from vectadb_server.stores.tallies import StatsBucket, Tally
 
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
@@ -29,6 +31,7 @@ _LENGTH = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _STEPS = tuple(step * _SECOND for step in (60, 300, 900, 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400))
 _LONGEST = 365 * 86_400  # seconds of a bucket
 _FEW, _MOST = 48, 1_000  # buckets: by default, and at all
+_SHARES = 100
 
 _Bucket = Annotated[
     str | None, QueryParameter(name="bucket", description="Length of a stretch: `60s`, `15m`, `1h`, `1d`.")
@@ -41,10 +44,12 @@ async def read_stats(
     since: q.Since = None,
     until: q.Until = None,
     bucket: _Bucket = None,
+    agent: q.AgentId = None,
+    session: q.SessionId = None,
 ) -> Response[StatsReply]:
     """Count events by type, errors, tokens and latency, in stretches of time that `since` and `until` are widened to.
 
-    Without them it is the last day.
+    Without them it is the last day. What cannot be counted in ten seconds is refused: ask for a shorter time.
     """
     start, end = q.span_of_time(since, until, services.now(), back=_DAY)
     length = _length(bucket) if bucket else next((step for step in _STEPS if end - start <= step * _FEW), _STEPS[-1])
@@ -53,7 +58,11 @@ async def read_stats(
     if (end - start) // length > _MOST:
         text = f"that makes more than {_MOST:,} buckets. Next: choose a longer bucket or a shorter time"
         raise Refusal(400, text, code="invalid_query")
-    buckets = await services.record.stats(start, end, length)
+    try:
+        found = await services.record.stats(start, end, length, agent_id=agent or None, session_id=session or None)
+    except TooMuch as error:
+        raise Refusal(400, f"{error}. Next: ask for a shorter time", code="too_much") from None
+    buckets = found.buckets
     return Response(
         StatsReply(
             since=rfc3339(start),
@@ -61,6 +70,9 @@ async def read_stats(
             bucket_seconds=length / _SECOND,
             total=_figures(start, buckets),
             buckets=[_figures(each.start, [each]) for each in buckets],
+            tools=_shares(found.tools),
+            models=_shares(found.models),
+            agents=_shares(found.agents),
         )
     )
 
@@ -79,6 +91,7 @@ def _figures(start: int, buckets: Sequence[StatsBucket]) -> Figures:
     for bucket in buckets:
         for name, count in bucket.types.items():
             types[name] = types.get(name, 0) + count
+    costs = [bucket.cost_usd for bucket in buckets if bucket.cost_usd is not None]
     durations = sorted(us for bucket in buckets for us in bucket.durations)
     return Figures(
         start=rfc3339(start),
@@ -88,8 +101,21 @@ def _figures(start: int, buckets: Sequence[StatsBucket]) -> Figures:
         traces=sum(bucket.traces for bucket in buckets),
         failed=sum(bucket.failed for bucket in buckets),
         tokens=Tokens(sum(bucket.input_tokens for bucket in buckets), sum(bucket.output_tokens for bucket in buckets)),
-        latency_ms=Latency(*(_percentile(durations, share) for share in (50, 95, 100))),
+        latency_ms=_latency(durations),
+        cost_usd=round(math.fsum(costs), 9) if costs else None,
     )
+
+
+def _shares(tallies: dict[str, Tally]) -> list[Share]:
+    most = sorted(tallies.items(), key=lambda item: (-item[1].count, item[0]))[:_SHARES]
+    return [
+        Share(name, each.count, each.errors, each.tokens, each.cost_usd, _latency(each.durations))
+        for name, each in most
+    ]
+
+
+def _latency(ascending: Sequence[int]) -> Latency:
+    return Latency(*(_percentile(ascending, share) for share in (50, 95, 100)))
 
 
 def _percentile(ascending: Sequence[int], share: int) -> float | None:

@@ -11,6 +11,8 @@ from vectadb_server.model import Basis, Event, SpanStatus, Tokens, Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vectadb_server.stores.tallies import Stats
+
 Mode = Literal["hybrid", "semantic", "text"]
 Grouping = Literal["session", "agent"]
 T = TypeVar("T")
@@ -265,24 +267,6 @@ class DigestHour(msgspec.Struct):
     region: str = ""
 
 
-class StatsBucket(msgspec.Struct):
-    """What happened from ``start`` on, for the length of one bucket (microseconds).
-
-    ``types`` counts events by ``event_type``; ``errors`` those of the type ``error``. The rest is over the traces that
-    started in the bucket: ``failed`` ended in an error; ``durations`` are theirs, microseconds, ascending.
-    """
-
-    start: int
-    events: int
-    types: dict[str, int]
-    errors: int
-    traces: int
-    failed: int
-    input_tokens: int
-    output_tokens: int
-    durations: list[int]
-
-
 class RecordReader(Protocol):
     """What the routes ask of the record. Every method may raise :class:`StoreUnavailable`."""
 
@@ -372,8 +356,14 @@ class RecordReader(Protocol):
         """
         ...
 
-    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
-        """Return one bucket for each ``bucket`` microseconds of ``[since, until)``, empty ones included, in order."""
+    async def stats(
+        self, since: int, until: int, bucket: int, *, agent_id: str | None = None, session_id: str | None = None
+    ) -> Stats:
+        """Return one bucket for each ``bucket`` microseconds of ``[since, until)``, empty ones included, in order.
+
+        Raises:
+            TooMuch: counting would take too long.
+        """
         ...
 
     async def days(self) -> list[str]:

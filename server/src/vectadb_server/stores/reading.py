@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vectadb_server.selection import is_event, is_trace
 from vectadb_server.stores import conditions as conditions_of
-from vectadb_server.stores import digests, rows
-from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader, StatsBucket
+from vectadb_server.stores import digests, figures, rows
+from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.grouping import Groups
 from vectadb_server.stores.newest import Listing, Newest, Place, Range
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vectadb_server.model import Event, Source, Trace
     from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, Page, TraceFilter
     from vectadb_server.stores.segments import Segments
+    from vectadb_server.stores.tallies import Stats
 
 _CHUNK = 500
 _NEAR = 3_600_000_000
@@ -262,34 +263,13 @@ class Reading(RecordReader):
         }
         return {position: key for position, key in asked.items() if key not in held}
 
-    async def stats(self, since: int, until: int, bucket: int) -> list[StatsBucket]:
+    async def stats(
+        self, since: int, until: int, bucket: int, *, agent_id: str | None = None, session_id: str | None = None
+    ) -> Stats:
         """See :class:`RecordReader`."""
-        buckets = [StatsBucket(start, 0, {}, 0, 0, 0, 0, 0, []) for start in range(since, until, bucket)]
-        if not buckets:
-            return []
-        values = {"from": -until + 1, "to": -since, "since": since, "bucket": bucket}
-        types: list[Counter[str]] = [Counter() for _ in buckets]
-        for day, (least, most) in await self._newest_days():
-            if least >= until or most < since:
-                continue
-            async with self._segments.use(day) as db:
-                counted = await db.one(
-                    "SELECT type, math::floor((us - $since) / $bucket) AS slot, count() AS n FROM event "
-                    "WITH INDEX event_newest WHERE nus >= $from AND nus <= $to GROUP BY slot, type",
-                    values,
-                )
-                summaries = await db.one(
-                    "SELECT * FROM trace WITH INDEX trace_newest WHERE nstart >= $from AND nstart <= $to", values
-                )
-            for row in counted:
-                types[int(row["slot"])][row["type"]] += row["n"]
-            for row in summaries:
-                _count(buckets, rows.trace(row), since, bucket)
-        for each, counts in zip(buckets, types, strict=True):
-            each.types = dict(sorted(counts.items()))
-            each.events, each.errors = counts.total(), counts["error"]
-            each.durations.sort()
-        return buckets
+        return await figures.count(
+            self._segments, await self._newest_days(), (since, until, bucket), agent_id, session_id
+        )
 
     async def page(self, day: str, columns: str, after: str, limit: int) -> list[Any]:
         """Return rows of a day in the order of their ids, after a given one (none: ``""``); at most so many."""
@@ -373,13 +353,3 @@ def _range(since: int | None, until: int | None) -> Range:
         -until + 1 if until is not None else rows.LEAST,
         -since if since is not None else -rows.LEAST,
     )
-
-
-def _count(buckets: list[StatsBucket], trace: Trace, since: int, bucket: int) -> None:
-    each = buckets[(trace.start - since) // bucket]
-    each.traces += 1
-    each.failed += trace.status == "error"
-    each.input_tokens += trace.tokens.input or 0
-    each.output_tokens += trace.tokens.output or 0
-    if trace.status in ("ok", "error"):
-        each.durations.append(trace.end - trace.start)

@@ -1,0 +1,112 @@
+"""What happened in stretches of time, counted from events and trace summaries when somebody asks."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from vectadb_server import usage
+from vectadb_server.model import Tokens
+from vectadb_server.stores import rows
+from vectadb_server.stores.tallies import Stats, StatsBucket, Tally, TooMuch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from vectadb_server.model import Trace
+    from vectadb_server.stores.segments import Segments
+
+#: Seconds after which counting is given up.
+SECONDS = 10.0
+#: A day is counted in stretches of at least an hour, and at most so many.
+_STRETCHES = 24
+_COUNTED = (
+    "SELECT type, math::floor((us - $since) / $bucket) AS slot, count() AS n FROM event WITH INDEX event_newest "
+    "WHERE nus >= $from AND nus <= $to"
+)
+_SUMMED = "SELECT VALUE body FROM trace WITH INDEX {} WHERE nstart >= $from AND nstart <= $to"
+
+
+async def count(
+    segments: Segments,
+    days: Sequence[tuple[str, tuple[int, int]]],
+    times: tuple[int, int, int],
+    agent_id: str | None,
+    session_id: str | None,
+) -> Stats:
+    """Count what happened; ``days`` have their least and most event time, ``times`` are those of a reader's ``stats``.
+
+    Raises:
+        TooMuch: it would take too long.
+    """
+    since, until, bucket = times
+    found = Stats([StatsBucket(start, 0, {}, 0, 0, 0, 0, 0, []) for start in range(since, until, bucket)])
+    if not found.buckets:
+        return found
+    deadline = time.monotonic() + SECONDS
+    types: list[Counter[str]] = [Counter() for _ in found.buckets]
+    conditions = ""
+    values: dict[str, Any] = {"since": since, "bucket": bucket}
+    source = "trace_newest"
+    for column, name in (("session", session_id), ("agent", agent_id)):
+        if name is not None:
+            conditions += f" AND {column} = $the_{column}"
+            values[f"the_{column}"] = name
+            source = f"trace_{column}"
+    for day, (least, most) in days:
+        if most < since:
+            continue
+        async with segments.use(day) as db:
+            for start, end in _stretches(max(since, least), min(until, most + 1)):
+                if time.monotonic() > deadline:
+                    raise TooMuch(f"counting takes longer than {SECONDS:.0f} s")
+                asked = {**values, "from": -end + 1, "to": -start}
+                for row in await db.one(f"{_COUNTED}{conditions} GROUP BY slot, type", asked):
+                    types[int(row["slot"])][row["type"]] += row["n"]
+            asked = {**values, "from": -until + 1, "to": -since}
+            for body in await db.one(_SUMMED.format(source) + conditions, asked):
+                _add(found, rows.trace({"body": body}), since, bucket)
+    for each, counts in zip(found.buckets, types, strict=True):
+        each.types = dict(sorted(counts.items()))
+        each.events, each.errors = counts.total(), counts["error"]
+        each.durations.sort()
+    for tally in (*found.tools.values(), *found.models.values(), *found.agents.values()):
+        tally.durations.sort()
+    return found
+
+
+def _stretches(since: int, until: int) -> Iterator[tuple[int, int]]:
+    step = max(rows.HOUR, (until - since) // _STRETCHES + 1)
+    for start in range(since, until, step):
+        yield start, min(start + step, until)
+
+
+def _add(found: Stats, trace: Trace, since: int, bucket: int) -> None:
+    each = found.buckets[(trace.start - since) // bucket]
+    ended = [trace.end - trace.start] if trace.status in ("ok", "error") else []
+    each.traces += 1
+    each.failed += trace.status == "error"
+    each.input_tokens += trace.tokens.input or 0
+    each.output_tokens += trace.tokens.output or 0
+    each.durations += ended
+    if trace.cost_usd is not None:
+        each.cost_usd = round((each.cost_usd or 0.0) + trace.cost_usd, 9)
+    for calls in trace.calls:
+        kind = found.tools if calls.kind == "tool" else found.models
+        _tally(kind, calls.name, calls.count, calls.errors, calls.tokens, calls.cost_usd, calls.durations)
+    if trace.agent_id is not None:
+        failed = int(trace.status == "error")
+        _tally(found.agents, trace.agent_id, 1, failed, trace.tokens, trace.cost_usd, ended)
+
+
+def _tally(
+    among: dict[str, Tally], name: str, number: int, errors: int, tokens: Tokens, cost: float | None, took: list[int]
+) -> None:
+    tally = among.setdefault(name, Tally(0, 0, Tokens(), None, []))
+    tally.count += number
+    tally.errors += errors
+    tally.tokens = usage.plus(tally.tokens, tokens)
+    tally.durations += took
+    if cost is not None:
+        tally.cost_usd = round((tally.cost_usd or 0.0) + cost, 9)
