@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.wire_batches import BATCH, batches
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import Boundaries, attribute
+from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.rows import event_row
-from vectadb_server.stores.segments import Segments
 from vectadb_server.stores.writes import Entry, Write, statements
 from vectadb_server.wire import decode_batch
 
@@ -39,7 +39,7 @@ def transaction(body: bytes) -> tuple[str, str, dict[str, Any]]:
 
 async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory: Path) -> float:
     """Run the transactions; return the seconds that took."""
-    segments = Segments(directory)
+    segments = Directories(directory)
     await segments.start()
     for day in {day for day, _, _ in transactions}:
         async with segments.use(day):

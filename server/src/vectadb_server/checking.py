@@ -26,7 +26,7 @@ from vectadb_server.stores.writes import Entry, Write
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from vectadb_server.indexer import Indexer
+    from vectadb_server.services import Follower
     from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.rows import StoredEvent
     from vectadb_server.stores.surreal import SurrealStore
@@ -113,7 +113,7 @@ class _Look(msgspec.Struct):
 class Checker:
     """One for each server; one check at a time. Leaving ``async with`` stops the one that runs."""
 
-    def __init__(self, store: SurrealStore, index: SearchIndex, indexer: Indexer) -> None:
+    def __init__(self, store: SurrealStore, index: SearchIndex, indexer: Follower) -> None:
         self._store, self._index, self._indexer = store, index, indexer
         self._task: asyncio.Task[None] | None = None
         self._now = Checked()

@@ -36,7 +36,9 @@ from vectadb_server.documents import document
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
 from vectadb_server.stores.engine import Conflict, key_of
+from vectadb_server.stores.leases import Fenced
 from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row, written_at
+from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
     from vectadb_server.prices import Prices
     from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.surreal import SurrealStore
-    from vectadb_server.stores.writes import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,22 @@ class Lag(msgspec.Struct):
     seconds: float
 
 
+async def lag_of(store: SurrealStore, days: Iterable[str]) -> Lag:
+    """Return what is left to do in these days."""
+    made, oldest = Lag(0, 0, 0, 0.0), None
+    for day in sorted(days):
+        outbox, stale, pending, since = await store.waiting(day)
+        made.outbox += outbox
+        made.stale_traces += stale
+        made.search += pending
+        oldest = min((at for at in (oldest, since) if at is not None), default=None)
+    if oldest is not None:
+        made.seconds = max(0.0, time.time() - oldest)
+    return made
+
+
 class Indexer:
-    """One for each server: ``async with Indexer(store, index): ...`` runs it; leaving stops it where it stands."""
+    """One for each record: ``async with Indexer(store, index): ...`` runs it; leaving stops it where it stands."""
 
     def __init__(
         self,
@@ -154,16 +169,15 @@ class Indexer:
 
     async def lag(self) -> Lag:
         """Return how far behind it is."""
-        made, oldest = Lag(0, 0, 0, 0.0), None
-        for day in sorted(self._store.dirty | self._stale | self._pending):
-            outbox, stale, pending, since = await self._store.waiting(day)
-            made.outbox += outbox
-            made.stale_traces += stale
-            made.search += pending
-            oldest = min((at for at in (oldest, since) if at is not None), default=None)
-        if oldest is not None:
-            made.seconds = max(0.0, time.time() - oldest)
-        return made
+        return await lag_of(self._store, self.days())
+
+    def days(self) -> set[str]:
+        """Return the days in which there may be something to do."""
+        return self._store.dirty | self._stale | self._pending
+
+    def is_through(self, day: str) -> bool:
+        """Return whether it knows of nothing to do in the day."""
+        return not self._at_work and day not in self.days()
 
     def _is_idle(self) -> bool:
         return not (self._at_work or self._store.dirty or self._stale or self._pending)
@@ -494,7 +508,13 @@ class Indexer:
                 await self._index.upsert(documents)
             if gone:
                 await self._index.delete([(day, event_id) for event_id in sorted(gone)])
-        await self._store.forget_pending(day, [ref for ref, _ in found])
+        try:
+            await self._store.forget_pending(day, [ref for ref, _ in found])
+        except Fenced:
+            # The server that indexes now may have handed over later states of these before ours arrived: once more.
+            again = [event_id for _, event_ids in found for event_id in event_ids]
+            await self._store.commit(day, Write(entry=Entry(events=list(dict.fromkeys(again)))))
+            raise
         return True
 
 

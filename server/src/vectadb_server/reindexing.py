@@ -8,6 +8,7 @@ the record: a crash repeats a few hundred events.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Self
@@ -34,6 +35,7 @@ _PAGE = 500  # events given to the indexer at once
 _COLUMNS = "VALUE [id, size, basis, trace]"
 _AHEAD = 4  # pages that it may have before it
 _RETRY = 1.0  # seconds
+_AGAIN = 2.0  # seconds between two looks at what other servers have asked for
 _LOOK = 0.05  # seconds between two looks at how far the indexer is
 
 
@@ -58,7 +60,8 @@ class Reindexer:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Start."""
+        """Start; also again, after it was stopped."""
+        self._asked.set()
         self._task = asyncio.create_task(self._run(), name="reindexing")
         return self
 
@@ -87,7 +90,7 @@ class Reindexer:
         found = self._index.generation
         async with self._segments.use(META) as meta:
             [known] = await meta.one("SELECT VALUE generation FROM schema:index") or [None]
-        days = self._segments.days()
+        days = await self._segments.days()
         # A record of an older version has not noted which index it filled.
         if days and (known != found if known is not None else not await self._index.count()):
             _log.warning("the search index is empty: it is made anew from the record", extra={"days": len(days)})
@@ -109,7 +112,9 @@ class Reindexer:
 
     async def _run(self) -> None:
         while True:
-            await self._asked.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_AGAIN):
+                    await self._asked.wait()
             self._asked.clear()
             try:
                 while await self._left():
@@ -131,7 +136,7 @@ class Reindexer:
                 self._asked.set()
 
     async def _day(self, day: str, after: str) -> None:
-        if day in self._segments:
+        if await self._segments.has(day):
             self._now = Progress([], day)
             if await self._index.begin(day):
                 after = ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from vectadb_server import prices
 from vectadb_server.metrics import Metrics
-from vectadb_server.settings import Settings
+from vectadb_server.settings import Settings, secret
 from vectadb_server.spans import LISTED
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.base import RecordReader, SearchIndex
     from vectadb_server.stores.space import Space
+    from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
 
 _log = logging.getLogger(__name__)
@@ -91,26 +92,41 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.checking import Checker
     from vectadb_server.following import Following
     from vectadb_server.indexer import Indexer
+    from vectadb_server.indexing import Indexing
     from vectadb_server.ingest import Ingest
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.search_index import search_index
     from vectadb_server.stores.space import Space
-    from vectadb_server.stores.surreal import SurrealStore
 
     known = prices.load(settings.prices)
     async with AsyncExitStack() as stack:
-        store = await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
+        store = await _record(settings)
         stack.push_async_callback(store.close)
-        index = search_index(settings)
+        shared = store.segments.shared
+        indexing: Indexing | None = None
+        index = search_index(settings, elsewhere=lambda: indexing is not None and not indexing.here)
         stack.push_async_callback(index.close)
         taker = Ingest(store)
-        indexer = await stack.enter_async_context(Indexer(store, index, known, saturated=taker.saturated))
-        reindexer = await stack.enter_async_context(Reindexer(store, store.segments, index))
+        reindexer = Reindexer(store, store.segments, index)
+
+        @asynccontextmanager
+        async def work() -> AsyncIterator[Indexer]:
+            """What only one server does at a time."""
+            async with Indexer(store, index, known, saturated=taker.saturated) as indexer, reindexer:
+                starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
+                try:
+                    yield indexer
+                finally:
+                    starting.cancel()
+
+        indexer: Indexer | Indexing
+        if shared:
+            indexer = indexing = await stack.enter_async_context(Indexing(store, work))
+        else:
+            indexer = await stack.enter_async_context(work())
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
         following = await stack.enter_async_context(Following(store.tail, store, most=settings.max_followers))
-        starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
-        stack.callback(starting.cancel)
         services = Services(
             settings=settings,
             record=store,
@@ -118,13 +134,33 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             index=index,
             indexer=indexer,
             prices=known,
-            space=Space(settings.data_dir, settings.min_free),
+            space=None if shared else Space(settings.data_dir, settings.min_free),
             reindexer=reindexer,
             checker=checker,
             following=following,
         )
         yield services
-        await _drain(services)
+        if not shared:  # Else another server goes on at once.
+            await _drain(services)
+
+
+async def _record(settings: Settings) -> SurrealStore:
+    """Open the record where the settings say that it is."""
+    from vectadb_server.stores.remote import Address
+    from vectadb_server.stores.surreal import SurrealStore
+
+    if settings.surreal_url is None:
+        return await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
+    password = secret("surreal_password", settings.surreal_password, settings.surreal_password_file)
+    return await SurrealStore.remote(
+        Address(
+            url=settings.surreal_url,
+            user=settings.surreal_user,
+            password=str(password or ""),
+            namespace=settings.surreal_namespace,
+            prefix=settings.surreal_database,
+        )
+    )
 
 
 async def _start(index: SearchIndex, reindexer: Reindexer) -> None:

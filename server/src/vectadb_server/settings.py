@@ -54,6 +54,10 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_IDENTIFIERS = "a letter, then at most 62 letters, digits or _"
+Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+# No user or password in it: addresses are logged.
+WebSocketURL = Annotated[str, msgspec.Meta(pattern=r"^wss?://[^/@?#\s]+(/[^@?#\s]*)?$")]
 
 
 class Settings(msgspec.Struct, kw_only=True, frozen=True):
@@ -64,6 +68,19 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         int, msgspec.Meta(ge=0, le=65535), _about("Port; 0: a free one.", "a whole number from 0 to 65535")
     ] = 8080
     data_dir: Annotated[Path, _about("Directory of the record and the search index.", "a directory")] = Path("data")
+    surreal_url: Annotated[
+        WebSocketURL | None,
+        _about(
+            "SurrealDB server that holds the record instead of the data directory.", 'an address like "ws://db:8000"'
+        ),
+    ] = None
+    surreal_user: Annotated[str, _about("User on it, of the server or the namespace.", "a name")] = "root"
+    surreal_password: Annotated[Secret | None, _about("That user's password.", "a text")] = None
+    surreal_password_file: Annotated[Path | None, _about("File with that password.", "a file")] = None
+    surreal_namespace: Annotated[Identifier, _about("Namespace on it.", _IDENTIFIERS)] = "vectadb"
+    surreal_database: Annotated[
+        Identifier, _about("Beginning of the names of its databases: one for each UTC day, and one more.", _IDENTIFIERS)
+    ] = "record"
     prices: Annotated[
         Path | None, _about("TOML file with prices of models, over those that are known.", "a TOML file")
     ] = None
@@ -169,6 +186,8 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
                 values[name] = _convert(value, hints[name])
             except (ValueError, msgspec.ValidationError):
                 problems.append(f"{place}: found {value!r}; expected {_expected(hints[name])}")
+    if values.get("surreal_url") and not (values.get("surreal_password") or values.get("surreal_password_file")):
+        problems.append(f"{PREFIX}SURREAL_PASSWORD: not set; expected the password of the user on the SurrealDB server")
     if problems:
         raise SettingsError("\n".join(problems))
     settings = Settings(**values)

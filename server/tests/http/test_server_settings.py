@@ -133,3 +133,16 @@ def test_keys_are_not_shown_and_may_stand_in_files(tmp_path: Path) -> None:
         secret("qdrant_api_key", None, file)
     file.write_text("from the file\n")
     assert secret("qdrant_api_key", settings.qdrant_api_key, file) == "from the file"
+
+
+def test_the_password_of_the_remote_record_is_needed_and_not_shown() -> None:
+    given = {"VECTADB_SURREAL_URL": "ws://db:8000"}
+    assert "hunter2" not in repr(load({}, {**given, "VECTADB_SURREAL_PASSWORD": "hunter2"}))
+    with pytest.raises(SettingsError, match="SURREAL_PASSWORD: not set"):
+        load({}, given)
+
+
+@pytest.mark.parametrize("url", ["http://db:8000", "ws://root:secret@db:8000", "db:8000", "ws://"])
+def test_an_address_of_the_remote_record_is_one_of_a_web_socket_without_a_password(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"VECTADB_SURREAL_URL: found .*; expected an address like"):
+        load({}, {"VECTADB_SURREAL_URL": url, "VECTADB_SURREAL_PASSWORD": "x"})

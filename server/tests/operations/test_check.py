@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from vectadb_server.stores.base import Document
+from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.edge import EdgeSearch
-from vectadb_server.stores.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ def data(whole: Path, tmp_path: Path) -> Path:
 
 async def harm(data: Path, day: str, sql: str, **values: Any) -> None:
     """Change a day's rows. Its lists are emptied, or the indexer would do them at the next start and mend the harm."""
-    segments = Segments(data / "record")
+    segments = Directories(data / "record")
     await segments.start()
     try:
         async with segments.use(day) as db:
@@ -132,7 +132,7 @@ async def test_summaries_that_are_gone_are_made_anew(data: Path, serve: Callable
 
 
 async def test_a_document_of_another_time_is_stale(data: Path) -> None:
-    segments = Segments(data / "record")
+    segments = Directories(data / "record")
     await segments.start()
     async with segments.use(DAYS[2]) as db:
         [key] = await db.one("SELECT VALUE id FROM event LIMIT 1")

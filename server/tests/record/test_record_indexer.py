@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vectadb_server.stores.base import Document
     from vectadb_server.stores.writes import Write
 
+    from .conftest import Opener
+
 pytestmark = pytest.mark.anyio
 
 
@@ -163,7 +165,7 @@ async def test_traces_do_not_wait_for_the_search_index(store: SurrealStore, monk
     assert trace.events == 5
 
 
-async def test_a_failure_in_any_step_only_repeats_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_in_any_step_only_repeats_work(new_store: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step of the store fails once, before or after it was done, in the middle of everything."""
     monkeypatch.setattr("vectadb_server.indexer.RETRY", 0.0)
     events = [
@@ -175,11 +177,9 @@ async def test_a_failure_in_any_step_only_repeats_work(tmp_path: Path, monkeypat
         posted(ids.uuid5(ids.EVENTS, ["result"]), MIDNIGHT + 1, trace_id="t", event_type="tool_result"),
     ]
     seen = []
-    for number, name in enumerate(
-        ("", "outbox", "span_days", "applied", "put_traces", "pending", "forget_pending", "stale")
-    ):
+    for name in ("", "outbox", "span_days", "applied", "put_traces", "pending", "forget_pending", "stale"):
         for done in (False, True):
-            store = await SurrealStore.open(tmp_path / f"{number}{done}")
+            store = await new_store()
             index = FakeIndex()
             await Ingest(store).ingest([*events[1:], calls[1]], OPTIONS)
             await index_all(store, index)
@@ -200,7 +200,6 @@ async def test_a_failure_in_any_step_only_repeats_work(tmp_path: Path, monkeypat
                     sorted((edge["kind"], str(edge["in"].id), str(edge["out"].id)) for edge in edges),
                 )
             )
-            await store.close()
     assert len(seen[0][1]) == 2
     assert seen[0][4] == [
         ("end", events[0].event_id, events[18].event_id),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from vectadb_server.model import Event
 
+    from .conftest import Opener
+
 pytestmark = pytest.mark.anyio
 
 
@@ -76,10 +78,10 @@ def conversation() -> list[Event]:
     return found
 
 
-async def test_the_same_events_in_any_order_and_number_leave_the_same_record(tmp_path: Path) -> None:
+async def test_the_same_events_in_any_order_and_number_leave_the_same_record(new_store: Opener) -> None:
     seen = []
     for seed in range(4):
-        store = await SurrealStore.open(tmp_path / str(seed))
+        store = await new_store()
         ingest, rnd = Ingest(store), random.Random(seed)
         async with Indexer(store, None) as indexer:
             for _ in range(2 if seed else 1):
@@ -91,7 +93,6 @@ async def test_the_same_events_in_any_order_and_number_leave_the_same_record(tmp
                 await asyncio.gather(*(ingest.ingest(batch, OPTIONS) for batch in batches))
             await indexer.wait_idle()
         seen.append(await everything(store))
-        await store.close()
     first = seen[0]
     assert sum(hour.count for hour in first["digest"]) == 120
     assert len(first["traces"]) > 4
@@ -207,9 +208,11 @@ async def test_texts_that_an_engine_may_not_hold_come_back_as_they_were(store: S
     assert await store.events(EventFilter(agent_id="o'hara", session_id='"`⟨⟩'), limit=2) == [sent]
 
 
-async def test_a_data_directory_has_one_server(store: SurrealStore, tmp_path: Path) -> None:
+async def test_a_data_directory_has_one_server(tmp_path: Path) -> None:
+    store = await SurrealStore.open(tmp_path)
     with pytest.raises(StoreUnavailable, match="another VectaDB server has it"):
         await SurrealStore.open(tmp_path)
+    await store.close()
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

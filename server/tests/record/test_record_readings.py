@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from vectadb_server.model import Event
 
+    from .conftest import Opener
+
 pytestmark = pytest.mark.anyio
 
 AGAIN = MIDNIGHT + 9 * HOUR
@@ -104,11 +106,11 @@ async def test_a_line_parsed_anew_is_the_new_one_everywhere(store: SurrealStore)
     ],
 )
 async def test_a_crash_between_any_two_days_loses_no_text_and_is_finished_when_it_comes_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: tuple[int, ...], now: tuple[int, ...]
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch, before: tuple[int, ...], now: tuple[int, ...]
 ) -> None:
     seen, crashed = [], 0
     for after in range(10):
-        store = await SurrealStore.open(tmp_path / str(after))
+        store = await new_store()
         ingest = Ingest(store)
         await ingest.ingest(blocks(*before), OPTIONS)
         commit = store.commit
@@ -137,7 +139,6 @@ async def test_a_crash_between_any_two_days_loses_no_text_and_is_finished_when_i
             assert found is not None
             assert record_id(log_id) in found.record_ids
         seen.append(await everything(store))
-        await store.close()
         if len(commits) < after:
             break
     assert crashed > 1

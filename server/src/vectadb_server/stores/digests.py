@@ -89,7 +89,11 @@ async def read(db: Connection, log_group: str | None) -> list[tuple[Any, GroupHo
 
 
 async def compact(db: Connection, at_least: int) -> None:
-    """Add up the deltas of an hour where there are so many; readers see no difference."""
+    """Add up the deltas of an hour where there are so many; readers see no difference.
+
+    Raises:
+        Conflict: somebody else does; what was done so far stays done.
+    """
     deltas: dict[GroupHour, list[Any]] = defaultdict(list)
     totals: dict[GroupHour, Totals] = defaultdict(Totals)
     for reference, where, count, total in await read(db, None):
@@ -97,7 +101,9 @@ async def compact(db: Connection, at_least: int) -> None:
         totals[where].add(where, count, total)
     for where, references in deltas.items():
         if len(references) >= at_least:
-            await _replace(db, "DELETE $refs RETURN NONE", totals[where], references)
+            # Another server may have added them up since they were read.
+            delete = "LET $gone = (DELETE $refs RETURN BEFORE); IF array::len($gone) != $count { THROW 'changed' }"
+            await _replace(db, delete, totals[where], references)
 
 
 async def rewrite(db: Connection, totals: Totals) -> None:
@@ -107,4 +113,6 @@ async def rewrite(db: Connection, totals: Totals) -> None:
 
 async def _replace(db: Connection, delete: str, totals: Totals, references: list[Any]) -> None:
     insert = "INSERT INTO digest $rows RETURN NONE"
-    await db.run(f"BEGIN; {delete}; {insert}; COMMIT;", {"refs": references, "rows": totals.rows()})
+    await db.run(
+        f"BEGIN; {delete}; {insert}; COMMIT;", {"refs": references, "count": len(references), "rows": totals.rows()}
+    )

@@ -39,7 +39,7 @@ from vectadb_server.stores.framing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from vectadb_server.embedding_http import HttpEmbedder
@@ -89,12 +89,15 @@ class EdgeSearch:
         min_free: int = 0,
         embedder: HttpEmbedder | None = None,
         remote: Remote | None = None,
+        elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take the index in ``data_dir``, or the one that is ``remote``.
 
         Nothing is written that leaves less than ``min_free`` bytes on the directory's disk. ``embedder``: makes the
-        vectors; ``None``: the process does, with wordllama. It is closed with this.
+        vectors; ``None``: the process does, with wordllama. It is closed with this. ``elsewhere()``: another server
+        indexes now, so that what is in the directory may be old, and no call is answered from it.
         """
+        self._elsewhere = elsewhere
         self._embedder, self._remote = embedder, remote
         self._folder = data_dir / _FOLDER
         self._min_free = min_free
@@ -282,6 +285,11 @@ class EdgeSearch:
             await self._call(call, data)
 
     async def _call(self, call: Call, data: bytes | None = None) -> Reply:
+        if self._remote is None and self._elsewhere():
+            raise SearchUnavailable(
+                "the search index is on the disk of the server that indexes now, which is another one. "
+                "Next: ask that one, or keep the index where all servers reach it (VECTADB_QDRANT_URL)"
+            )
         data = data or _encode(call)
         writer = await self._connection()
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

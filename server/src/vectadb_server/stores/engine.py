@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import cbor2
-from surrealdb import AsyncSurreal, RecordID
+from surrealdb import RecordID
 from surrealdb_embedded import AsyncEmbeddedDB
 
 from vectadb_server.stores.base import StoreUnavailable
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _EMBEDDED = "surrealkv://"
 _READS = ("SELECT ", "RETURN ")
+_RETRY = "This transaction can be retried"
 _LOCKED = 10.0  # seconds that the engine may take to let go of a directory that it has closed
 
 
@@ -88,30 +89,40 @@ class _Embedded:
         await self._call("use", [namespace, database])
 
     async def query_raw(self, sql: str, values: dict[str, Any]) -> Any:
-        return await self._call("query", [sql, _with_none(values)])
+        return await self._call("query", [sql, with_none(values)])
 
     async def close(self) -> None:
         await self._db.close()
 
     async def _call(self, method: str, parameters: list[Any]) -> Any:
-        request = cbor2.dumps({"id": "1", "method": method, "params": parameters}, default=_encode)
-        return cbor2.loads(await self._db.execute(request), tag_hook=_decode)
+        return unpacked(await self._db.execute(packed("1", method, parameters)))
 
 
-def _with_none(value: Any) -> Any:
+def packed(number: str, method: str, parameters: list[Any]) -> bytes:
+    """Return a call as the engine understands it."""
+    return cbor2.dumps({"id": number, "method": method, "params": parameters}, default=_encode)
+
+
+def unpacked(reply: bytes) -> Any:
+    """Return what the engine said."""
+    return cbor2.loads(reply, tag_hook=_decode)
+
+
+def with_none(value: Any) -> Any:
+    """Return parameters as the engine understands them."""
     if value is None:
         return _NONE
     if isinstance(value, dict):
-        return {key: item if type(item) in _PLAIN else _with_none(item) for key, item in value.items()}
+        return {key: item if type(item) in _PLAIN else with_none(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [item if type(item) in _PLAIN else _with_none(item) for item in value]
+        return [item if type(item) in _PLAIN else with_none(item) for item in value]
     return value
 
 
 def _encode(encoder: cbor2.CBOREncoder, value: Any) -> None:
     if not isinstance(value, RecordID):
         raise TypeError(f"a row holds a {type(value).__name__}, which the record store has no form for")
-    encoder.encode(cbor2.CBORTag(_RECORD_TAG, [value.table_name, _with_none(value.id)]))
+    encoder.encode(cbor2.CBORTag(_RECORD_TAG, [value.table_name, with_none(value.id)]))
 
 
 def _decode(decoder: cbor2.CBORDecoder, tag: cbor2.CBORTag) -> Any:
@@ -229,7 +240,7 @@ class Connection:
 
 
 async def connect(url: str, namespace: str, database: str, space: Space | None = None) -> Connection:
-    """Open ``url``: ``surrealkv://<directory>``, made if absent, in this process; or ``ws://…`` on a server.
+    """Open ``url``: ``surrealkv://<directory>``, made if absent, in this process.
 
     Args:
         url: where it is.
@@ -240,14 +251,6 @@ async def connect(url: str, namespace: str, database: str, space: Space | None =
     Raises:
         StoreUnavailable: it cannot be opened.
     """
-    if not url.startswith(_EMBEDDED):
-        db: Any = AsyncSurreal(url)
-        try:
-            await db.connect()
-            await db.use(namespace, database)
-        except Exception as error:
-            raise CannotOpen(f"cannot open {url}: {error}") from error
-        return Connection(db)
     folder = Path(url.removeprefix(_EMBEDDED))
 
     def closable() -> None:
@@ -315,6 +318,7 @@ def _failure(failed: list[dict[str, Any]]) -> Exception:
     for item in failed:
         details = item.get("details") or {}
         kinds = {item.get("kind"), details.get("kind") if isinstance(details, dict) else None}
-        if kinds & {"AlreadyExists", "TransactionConflict", "Thrown"}:
+        # Core 3.0 has no kind for a conflict that is found at the commit.
+        if kinds & {"AlreadyExists", "TransactionConflict", "Thrown"} or _RETRY in str(item.get("result")):
             return Conflict(str(item.get("result")))
     return StoreUnavailable(f"the record store failed: {'; '.join(str(item.get('result')) for item in failed)[:2000]}")

@@ -119,7 +119,7 @@ class Groups:
 
     async def _places(self, names: Collection[str]) -> dict[str, Place]:
         """Return the place of each group's newest trace, of those that have one."""
-        sql = f"SELECT VALUE [nstart, id] FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to AND {self._counts} ORDER BY nstart, id LIMIT 1"  # noqa: S608, E501 - no values
+        sql = f"SELECT VALUE [nstart, id] FROM (SELECT nstart, id FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to AND {self._counts} ORDER BY nstart, id LIMIT 1)"  # noqa: S608, E501 - no values
         found: dict[str, Place] = {}
 
         def take(name: str, result: list[Any]) -> None:
@@ -134,7 +134,7 @@ class Groups:
     async def figures(self, names: Sequence[str]) -> dict[str, Group]:
         """Sum up each group's traces, of those that have some in ``times``."""
         most = max(GROUP_TRACES, PAGE_TRACES // max(1, len(names)))
-        sql = f"SELECT VALUE body FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to ORDER BY nstart, id LIMIT $most"  # noqa: S608, E501 - no values
+        sql = f"SELECT VALUE body FROM (SELECT nstart, id, body FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to ORDER BY nstart, id LIMIT $most)"  # noqa: S608, E501 - no values
         traces: dict[str, list[Trace]] = {name: [] for name in names}
 
         def take(name: str, result: list[str]) -> None:

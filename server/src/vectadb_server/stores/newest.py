@@ -74,8 +74,9 @@ class Newest(Generic[T]):
         self._filtered = bool(conditions)
         what = f"IF {' AND '.join(conditions)} {{ {wanted} }} ELSE {{ [{key}, id] }}" if conditions else wanted
         bound = f"{listing.bound} AND " if listing.bound else ""
-        start = f"SELECT VALUE {what} FROM {listing.source} WHERE {bound}"  # noqa: S608 - no values
-        end = f"ORDER BY {key}, id LIMIT $chunk"
+        # In two, since SurrealDB 3.0 orders only by what is selected.
+        start = f"SELECT VALUE row FROM (SELECT {key}, id, {what} AS row FROM {listing.source} WHERE {bound}"  # noqa: S608 - no values
+        end = f"ORDER BY {key}, id LIMIT $chunk)"
         self._at = f"{start}{key} = $tie AND id > $tie_id {end}"
         self._from = f"{start}{key} >= $from AND {key} <= $to {end}"
 

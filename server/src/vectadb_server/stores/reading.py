@@ -58,14 +58,15 @@ class Reading(RecordReader):
 
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
-        # Least and most event time of each day: a day's events may carry any time the application liked.
-        self._bounds: dict[str, tuple[int, int] | None] = {}
 
     async def event(self, event_id: str) -> Event | None:
         """See :class:`RecordReader`."""
         async with self._segments.use(META) as meta:
-            home = await meta.one("SELECT VALUE day FROM $ids", {"ids": [record("home", UUID(event_id))]})
-        for day in home or reversed(self._segments.days()):
+            home = await meta.one(
+                "SELECT VALUE day FROM array::distinct($ids) WHERE id != NONE",
+                {"ids": [record("home", UUID(event_id))]},
+            )
+        for day in home or reversed(await self._segments.days()):
             async for row in self._rows(day, [event_id], "*"):
                 if row["size"] > 0:
                     return rows.stored_event(row, day).event
@@ -111,7 +112,9 @@ class Reading(RecordReader):
         """See :class:`RecordReader`."""
         for day in await self._trace_days(trace_id):
             async with self._segments.use(day) as db:
-                found = await db.one("SELECT body FROM $ids", {"ids": [record("trace", trace_id)]})
+                found = await db.one(
+                    "SELECT body FROM array::distinct($ids) WHERE id != NONE", {"ids": [record("trace", trace_id)]}
+                )
             if found:
                 return rows.trace(found[0])
         return None
@@ -128,7 +131,7 @@ class Reading(RecordReader):
         for trace_id, days in days_of.items():
             for day in days:
                 by_day[day].append(trace_id)
-        known = set(self._segments.days())
+        known = set(await self._segments.days())
         found: dict[str, list[rows.StoredEvent]] = defaultdict(list)
         for day in sorted(by_day.keys() & known):
             async with self._segments.use(day) as db:
@@ -143,7 +146,7 @@ class Reading(RecordReader):
         """Return the days in which the traces have, or had, events."""
         asked = [record("trace_days", trace) for trace in traces]
         async with self._segments.use(META) as meta:
-            found = await meta.one("SELECT id, days FROM $ids", {"ids": asked})
+            found = await meta.one("SELECT id, days FROM array::distinct($ids) WHERE id != NONE", {"ids": asked})
         return {key_of(row["id"]): sorted(row["days"]) for row in found}
 
     async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
@@ -198,7 +201,7 @@ class Reading(RecordReader):
     ) -> list[DigestHour]:
         """See :class:`RecordReader`."""
         totals = digests.Totals()
-        for day in self._segments.days():
+        for day in await self._segments.days():
             start = rows.start_of(day)
             if start >= until or start + rows.DAY <= since:
                 continue
@@ -219,7 +222,7 @@ class Reading(RecordReader):
         """See :class:`RecordReader`. A block stands in its head's day, which may be the one before or after."""
         found: list[HeldRecord] = []
         first = rows.day_of(since - _NEAR) if after is None else rows.day_of(after.us)
-        for day in self._segments.days():
+        for day in await self._segments.days():
             if not first <= day <= rows.day_of(until + _NEAR):
                 continue
             start = after.id if after is not None and day == rows.day_of(after.us) else ""
@@ -247,7 +250,9 @@ class Reading(RecordReader):
         days: dict[str, str] = {}
         async with self._segments.use(META) as meta:
             for i in range(0, len(homes), _CHUNK):
-                found = await meta.one("SELECT id, day FROM $ids", {"ids": homes[i : i + _CHUNK]})
+                found = await meta.one(
+                    "SELECT id, day FROM array::distinct($ids) WHERE id != NONE", {"ids": homes[i : i + _CHUNK]}
+                )
                 days |= {str(key_of(row["id"])): row["day"] for row in found}
         elsewhere = {position: (days[key[1]], key[1]) for position, key in lacking.items() if key[1] in days}
         return set(lacking) - set(elsewhere) | set(await self._lacking(elsewhere))
@@ -281,7 +286,7 @@ class Reading(RecordReader):
 
     async def scan(self, day: str, limit: int, after: str = "") -> AsyncIterator[list[rows.StoredEvent]]:
         """Go through all events of a day in the order of their ids, after a given one; at most so many at once."""
-        while day in self._segments and (found := await self.page(day, rows.WHOLE, after, limit)):
+        while await self._segments.has(day) and (found := await self.page(day, rows.WHOLE, after, limit)):
             after = str(key_of(found[-1][0]))
             yield [each for each in (rows.whole(row, day) for row in found) if each is not None]
 
@@ -292,7 +297,7 @@ class Reading(RecordReader):
 
     async def days(self) -> list[str]:
         """See :class:`RecordReader`."""
-        return self._segments.days()
+        return await self._segments.days()
 
     async def check(self) -> None:
         """See :class:`RecordReader`."""
@@ -303,21 +308,22 @@ class Reading(RecordReader):
         return (await self.days_of_traces([trace_id])).get(trace_id, [])
 
     async def _rows(self, day: str, event_ids: Sequence[str], columns: str) -> AsyncIterator[Any]:
-        """Rows by id. Never ``WHERE id IN``: that scans the table."""
-        if day not in self._segments:
+        """Rows by id. Never ``WHERE id IN``: that scans the table.
+
+        Nor ``FROM $ids`` alone: SurrealDB 3.0.2 refuses it with some columns, and makes rows of ids that are not there.
+        """
+        if not await self._segments.has(day):
             return
         async with self._segments.use(day) as db:
             for i in range(0, len(event_ids), _CHUNK):
                 refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
-                for row in await db.one(f"SELECT {columns} FROM $ids", {"ids": refs}):  # noqa: S608 - no values
+                for row in await db.one(f"SELECT {columns} FROM array::distinct($ids) WHERE id != NONE", {"ids": refs}):  # noqa: S608 - no values
                     yield row
 
     async def _newest_days(self, among: Sequence[str] | None = None) -> list[tuple[str, tuple[int, int]]]:
         """Days that hold events, with their least and most event time, by the latter, descending."""
-        days = [day for day in self._segments.days() if among is None or day in among]
-        bounds = [(day, await self._bounds_of(day)) for day in days]
-        known = [(day, found) for day, found in bounds if found is not None]
-        return sorted(known, key=lambda item: item[1][1], reverse=True)
+        known = await self._segments.bounds(among)
+        return sorted(known.items(), key=lambda item: item[1][1], reverse=True)
 
     async def _trace_bounds(self) -> list[tuple[str, tuple[int, int]]]:
         """As :meth:`_newest_days`, for traces: one is kept with its first day, and starts no later than its last event.
@@ -325,21 +331,6 @@ class Reading(RecordReader):
         How early it starts, the events' times do not tell: a span's start may be reckoned from its end.
         """
         return [(day, (rows.LEAST, most)) for day, (_, most) in await self._newest_days()]
-
-    async def _bounds_of(self, day: str) -> tuple[int, int] | None:
-        if day not in self._bounds:
-            where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
-            async with self._segments.use(day) as db:
-                first, last = await db.run(
-                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - no values
-                )
-            # While it was read, a commit may have said more.
-            self._bounds.setdefault(day, (-last[0], -first[0]) if first else None)
-        return self._bounds[day]
-
-    async def _widen(self, day: str, least: int, most: int) -> None:
-        known = await self._bounds_of(day)
-        self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
 
 
 def _records_of(event: Event, source: Source) -> list[HeldRecord]:

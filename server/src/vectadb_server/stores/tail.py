@@ -107,7 +107,7 @@ class Tail:
         """Return the newest row's number, the newest commits, and how many events there were in all."""
         async with self._segments.use(META) as meta:
             found: list[Any] = await meta.one(
-                f"SELECT VALUE [id, total, commits] {_ROWS} ORDER BY id DESC LIMIT $recent",
+                f"SELECT VALUE [id, total, commits] FROM (SELECT * {_ROWS} ORDER BY id DESC LIMIT $recent)",  # noqa: S608 - no values
                 {"first": 0, "last": 2**62, "recent": RECENT},
             )
         if not found:

@@ -1,0 +1,177 @@
+"""Segments as directories of the engine in this process: one process at a time has them.
+
+Days are opened when they are needed and closed when they have been idle the longest, so that memory follows the days
+in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+from typing import IO, TYPE_CHECKING
+
+from vectadb_server.stores import rows
+from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.engine import Connection, connect, log_size
+from vectadb_server.stores.segments import META, MIN_FREE, check_version, is_day, schema
+from vectadb_server.stores.space import Space
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+    from pathlib import Path
+
+
+class Directories:
+    """The open databases. At most ``limit`` days stay open while nobody uses them."""
+
+    def __init__(self, root: Path, *, limit: int = 8, min_free: int = MIN_FREE) -> None:
+        self._root = root
+        self._limit = limit
+        self._space = Space(root, min_free)
+        # Days are dropped to make room, which is noted in `meta`: so that is written for longer than the others.
+        self._meta_space = Space(root, min_free // 4)
+        self._lock_file: IO[str] | None = None
+        self._open: dict[str, Connection] = {}  # least recently used first
+        self._users: dict[str, int] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._days: set[str] = set()
+        self._bounds: dict[str, tuple[int, int] | None] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Nobody else has the directory."""
+        return False
+
+    async def start(self) -> None:
+        """Take the data directory and open ``meta``.
+
+        Raises:
+            StoreUnavailable: another server has it, a newer version wrote it, or it cannot be written.
+        """
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            self._days = {path.name for path in self._root.iterdir() if is_day(path.name)}
+            async with self.use(META) as meta:
+                await check_version(meta, str(self._root))
+        except OSError as error:
+            self._unlock()
+            raise StoreUnavailable(
+                f"{self._root}: cannot be written ({error.strerror}); give another --data-dir"
+            ) from None
+        except StoreUnavailable:
+            await self.stop()
+            raise
+
+    async def days(self) -> list[str]:
+        """See :class:`Segments`."""
+        return sorted(self._days)
+
+    async def has(self, day: str) -> bool:
+        """See :class:`Segments`."""
+        return day in self._days
+
+    @contextlib.asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[Connection]:
+        """See :class:`Segments`."""
+        self._users[name] = self._users.get(name, 0) + 1
+        try:
+            async with self._turns.setdefault(name, asyncio.Lock()):
+                connection = self._open.pop(name, None) or await self._connect(name)
+                self._open[name] = connection
+            yield connection
+        finally:
+            self._users[name] -= 1
+            if not self._users[name]:
+                del self._users[name]
+            if len(self._open) > self._limit + 1:
+                await asyncio.shield(self._close_idle())
+
+    async def bounds(self, among: Collection[str] | None = None) -> dict[str, tuple[int, int]]:
+        """See :class:`Segments`."""
+        days = self._days if among is None else self._days.intersection(among)
+        found = {day: await self._bounds_of(day) for day in sorted(days)}
+        return {day: each for day, each in found.items() if each is not None}
+
+    async def widen(self, day: str, least: int, most: int) -> None:
+        """See :class:`Segments`."""
+        known = await self._bounds_of(day)
+        self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
+
+    async def drop(self, day: str) -> None:
+        """See :class:`Segments`."""
+        async with self._turns.setdefault(day, asyncio.Lock()):
+            connection = self._open.pop(day, None)
+            if connection is not None:
+                await connection.close()
+            self._days.discard(day)
+            self._bounds.pop(day, None)
+            await asyncio.to_thread(shutil.rmtree, self._root / day, ignore_errors=True)
+
+    async def stop(self) -> None:
+        """Close all and give the directory back."""
+        for name in list(self._open):
+            await self._open.pop(name).close()
+        self._unlock()
+
+    async def _connect(self, name: str) -> Connection:
+        known = (self._root / name).exists()
+        space = self._meta_space if name == META else self._space
+        connection = await connect(f"surrealkv://{self._root / name}", "vectadb", "record", space)
+        try:
+            if not known or space.free() >= space.least:  # On a full disk what there is can still be read.
+                await connection.run(schema(name))
+        except BaseException:
+            await connection.close()
+            raise
+        if name != META:
+            self._days.add(name)
+        return connection
+
+    async def _close_idle(self) -> None:
+        for name in list(self._open):
+            if len(self._open) <= self._limit + 1:
+                return
+            async with self._turns[name]:
+                # What is closed may not be opened again on a full disk: rather more memory than that.
+                if self._space.free() < self._space.least + log_size(self._root / name):
+                    return
+                if name != META and name not in self._users and name in self._open:
+                    await self._open.pop(name).close()
+
+    async def _bounds_of(self, day: str) -> tuple[int, int] | None:
+        if day not in self._bounds:
+            where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
+            async with self.use(day) as db:
+                first, last = await db.run(
+                    f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - no values
+                )
+            # While it was read, a commit may have said more.
+            self._bounds.setdefault(day, (-last[0], -first[0]) if first else None)
+        return self._bounds[day]
+
+    def _lock(self) -> None:
+        # Two processes can open one embedded database without an error, and the second reads stale rows.
+        file = (self._root / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise StoreUnavailable(
+                f"{self._root}: another VectaDB server has it (process {owner}); "
+                "stop that one, or give another --data-dir"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._lock_file = file
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
