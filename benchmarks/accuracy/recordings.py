@@ -121,6 +121,8 @@ def _langchain(path: Path, told: dict[str, Any], held_out: bool) -> Recording:
                 "within": agent_around(parent),
                 "printed": {"arguments": "full", "result": "absent"},
             }
+            if not verbose and seen["inputs"] is not None and parent is None:
+                calls[run]["printed"]["arguments"] = "absent"  # no model asked for it, and no start is printed
             if verbose and action is None:  # no agent's: a result alone is printed, a ToolMessage with its tool's name
                 calls[run]["printed"] |= {"name": "absent", "arguments": "absent"}
         elif kind == "tool_end" and run in calls:

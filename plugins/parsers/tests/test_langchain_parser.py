@@ -85,7 +85,7 @@ def test_a_result_with_colours_that_are_never_reset(join):
         ("agent_thought", {"message": "t"}),
         call("x", "y"),
         result(f"b{RESET}plain"),
-        ("agent_thought", {"message": "u"}),
+        result(" u", call_not_told=True),
     ]
 
 
@@ -183,9 +183,9 @@ def test_every_event_names_its_framework_and_the_first_has_the_text(block):
 def test_debug_output_behind_verbose_output(join):
     """``set_debug`` may be called while the program runs."""
     head = f"{GREEN}[chain/start]{RESET} \x1b[1m[chain:LLMChain] Entering Chain run with input:\n"
-    words = told(join, f"{GREEN} go{RESET}\n", head, f"{RESET}[inputs]\n")
+    words = told(join, f"{GREEN}a result{RESET}\n", head, f"{RESET}[inputs]\n")
     assert words == [
-        ("agent_thought", {"message": "go"}),
+        result("a result", call_not_told=True),
         ("chain_start", {"name": "LLMChain", "run_boundary": "next"}),
     ]
 
@@ -195,3 +195,62 @@ def test_an_escape_that_is_no_colour_behind_a_finished_step():
     parser = LangChainParser(LangChainParser.Config(type="langchain"))
     for mode in ("ended", "blank", "reply", "before prompt"):
         assert parser.pieces("\x1b[broken\n", (mode, False)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "told_"),
+    [
+        ("<tool>search</tool><tool_input>cut off at the end", call("search", "cut off at the end")),
+        ('```json\n{"action": "run", "action_input": "a ```b``` c"}\n```', call("run", "a ```b``` c")),
+        ('{"action": "run", "action_input": "two\nlines"}', call("run", "two\nlines")),
+        ('[{"action": "run", "action_input": null}, {"action": "walk"}]', call("run", {})),
+    ],
+)
+def test_steps_of_agents_with_a_grammar_of_their_own(join, text, told_):
+    assert told(join, *lines(f"{GREEN}{text}{RESET}"))[-1] == told_
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Thought: Do I need to use a tool? No\nAna: Hi.\nAna: Bye.", "Bye."),
+        ("AI: You asked.\n\n- of AI: all", "all"),  # as LangChain itself takes it
+        ("Generative AI: a survey.", "Generative AI: a survey."),
+        ("<final_answer>cut", "cut"),
+        ('{"action": "Final Answer", "action_input": {"a": 1}}', '{"a":1}'),
+        ('Use {"action": "x"} for that.', 'Use {"action": "x"} for that.'),
+    ],
+)
+def test_answers_of_agents_with_a_grammar_of_their_own(join, text, answer):
+    words = told(join, *lines(f"{GREEN}{text}{RESET}\n\n\x1b[1m> Finished chain.{RESET}\n"))
+    assert words[-2:] == [
+        ("agent_finish", {"message": answer}),
+        ("agent_end", {"unnamed": True, "run_boundary": "end"}),
+    ]
+
+
+def test_debug_entries_in_the_middle_of_lines(join):
+    """A program prints an agent's tokens as they come, without a newline at their end."""
+    start = f"{GREEN}[chain/start]{RESET} \x1b[1m[chain:a] Entering Chain run with input:\n"
+    end = f"{BLUE}[chain/end]{RESET} \x1b[1m[chain:a] [1ms] Exiting Chain run with output:\n"
+    started = ("chain_start", {"name": "a", "run_boundary": "next"})
+    ended = ("chain_end", {"name": "a", "duration_ms": 1.0, "run_boundary": "end"})
+    text = f"Let me {start}{RESET}[inputs]\nTwo\ndays.{end}{RESET}[outputs]\n"
+    told_ = ["Let me ", started, "Two\n", "days.", ended]
+    assert told(join, *lines(text)) == told_
+    assert told(join, text) == ["Let me ", started, "Two\ndays.", ended]
+
+
+def test_a_debug_agent_is_told_by_its_steps(join):
+    def entry(path):
+        return f"[chain/start] [{path}] Entering Chain run with input:\n[inputs]\n"
+
+    paths = (
+        "chain:desk",
+        "chain:desk > chain:model",
+        "chain:desk > chain:tools",
+        "chain:desk > chain:write",
+        "chain:model",
+    )
+    told_ = told(join, *lines("".join(map(entry, paths))))
+    assert [said.get("parent_kind") for _, said in told_] == [None, "agent", "agent", None, None]

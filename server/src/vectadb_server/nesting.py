@@ -112,6 +112,29 @@ class Stream:
         self.named.setdefault((node.kind, node.name), []).append(node)
         node.frame = frame
 
+    def make_agent(self, node: Node) -> None:
+        """Take an open chain for the agent that it turns out to be."""
+        frame = node.frame
+        if frame is None or not node.open:
+            return
+        self.named["chain", node.name].remove(node)
+        self.levels["chain"].remove(frame)
+        node.kind = frame.kind = "agent"
+        self.named.setdefault(("agent", node.name), []).append(node)
+        self.levels.setdefault("agent", []).append(frame)
+        for above in self.stack[frame.depth :]:
+            if (
+                above is frame
+                or above.agent is None
+                or above.agent.frame is None
+                or above.agent.frame.depth < frame.depth
+            ):
+                above.agent = node
+
+    def first_beside(self, node: Node) -> Node:
+        """Return the first that is still open of the calls side by side with ``node``, or ``node``."""
+        return (_first_open(node.frame.waiting) if node.frame is not None else None) or node
+
     def cut(self, depth: int) -> None:
         """Seal all that is open at ``depth`` and above it."""
         while len(self.stack) > depth:

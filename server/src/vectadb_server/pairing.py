@@ -216,6 +216,8 @@ class _Walk:
         parent = self._open_parent(stream, event) or (
             top.parent if top is not None and in_model else stream.innermost()
         )
+        if parent is not None and parent.kind == "chain" and vocab.is_agents_step(event):
+            stream.make_agent(parent)
         node = self._new(stream, event, kind, parent)
         beside = top if top is not None and in_model and kind == "llm" and top.parent is parent else None
         stream.push(node, beside=beside if beside is not None and not beside.broken else None)
@@ -319,12 +321,14 @@ class _Walk:
             return last if len(ids) < 2 else None
         name = vocab.name(event, kind)
         if kind != "tool" and (path := vocab.path(event)) and (at := stream.at(path)) is not None:
-            if at.kind == kind == "llm" and at.frame is not None:
-                return at.frame.waiting[0]
+            if at.kind == kind == "llm":
+                return stream.first_beside(at)
             if at.kind in containers and kind in containers:
                 return at
         if kind in containers:
             return stream.container_ending(kind, name)
+        if kind == "tool" and vocab.is_alone(event):
+            return None
         told = kind == "tool" and vocab.given(event, "tool") is not None
         node = stream.call_waiting(kind, name, _given_like(event) if told else None)
         return None if node is not None and id_ is not None and node.call_id is not None else node

@@ -142,6 +142,16 @@ def resumes(event: Event) -> bool:
     return event.properties.get("resumes") is True
 
 
+def is_agents_step(event: Event) -> bool:
+    """Whether a ``chain_start`` is a step of an agent's: the chain right around it, whatever it is called, is one."""
+    return event.properties.get("parent_kind") == "agent"
+
+
+def is_alone(event: Event) -> bool:
+    """Whether a ``tool_result`` is of a call that is not told: of none of those that wait for a result."""
+    return event.properties.get("call_not_told") is True
+
+
 def model(event: Event) -> str | None:
     """Name of the language model."""
     return _text(event, _MODEL)

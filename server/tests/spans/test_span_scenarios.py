@@ -473,3 +473,55 @@ def test_what_model_calls_cost(log):
     assert found[paid].cost_usd == 3.5
     assert found[unknown].cost_usd is None
     assert trace.cost_usd == 3.65
+
+
+def test_a_chain_whose_steps_are_an_agents_is_an_agent(log):
+    desk, inner = "chain:desk", "chain:desk > chain:tools > tool:ask > chain:clerk"
+    log("chain_start", name="desk", path=desk)
+    log("chain_start", name="model", path=f"{desk} > chain:model", parent_kind="agent")
+    log("llm_start", name="Chat", path=f"{desk} > chain:model > llm:Chat")
+    log("llm_end", name="Chat", path=f"{desk} > chain:model > llm:Chat", model="gpt")
+    log("tool_call", tool="ask", call="1", path=f"{desk} > chain:model > llm:Chat")
+    log("chain_end", name="model", path=f"{desk} > chain:model")
+    log("chain_start", name="tools", path=f"{desk} > chain:tools", parent_kind="agent")
+    log("chain_start", name="clerk", path=inner)
+    log("chain_start", name="model", path=f"{inner} > chain:model", parent_kind="agent")
+    log("chain_end", name="model", path=f"{inner} > chain:model")
+    log("chain_end", name="clerk", path=inner)
+    log("tool_result", tool="ask", call="1", result="yes", path=f"{desk} > chain:tools > tool:ask")
+    log("chain_end", name="tools", path=f"{desk} > chain:tools")
+    log("agent_finish", message="Yes.")
+    log("chain_end", name="desk", path=desk)
+
+    assert log.tree() == [
+        "agent desk ok",
+        "  chain model ok",
+        "    llm Chat ok",
+        "  tool ask ok",
+        "    agent clerk ok",
+        "      chain model ok",
+        "  chain tools ok",
+    ]
+    trace, _ = log.build()
+    assert (trace.name, trace.output) == ("desk", "Yes.")
+
+
+def test_replies_of_one_model_asked_twice_at_once(log):
+    path = "chain:Map > llm:Chat"
+    log("chain_start", name="Map", path="chain:Map")
+    asked = [log("llm_start", name="Chat", path=path, prompt=text) for text in ("a", "b", "c")]
+    for text in ("A", "B", "C"):
+        log("llm_end", name="Chat", path=path, model=f"gpt-{text}", output=text)
+
+    _, found = log.build()
+    assert [(found[id_].model, found[id_].output) for id_ in asked] == [("gpt-A", "A"), ("gpt-B", "B"), ("gpt-C", "C")]
+
+
+def test_a_result_whose_call_is_not_told_is_of_no_call_that_waits(log):
+    waiting = log("tool_call", tool="research", args="x")
+    alone = log("tool_result", result="found", call_not_told=True)
+    log("tool_result", result="all of it")
+
+    _, found = log.build()
+    assert (found[waiting].output, found[alone].output) == ("all of it", "found")
+    assert len(found) == 2

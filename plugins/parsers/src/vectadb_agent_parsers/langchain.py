@@ -66,7 +66,7 @@ class LangChainParser(Parser):
             return _grammar(text).cut(text, None) if _may_be_ours(text) else ()
         if state[0] == "debug":
             return langchain_debug.cut(text, state)
-        if langchain_debug.is_head(text):
+        if langchain_debug.has_head(text):
             return langchain_debug.cut(text, None)
         if state[0] == "plain" and _ESCAPE not in text:
             return langchain_plain.cut(text, state)
@@ -78,7 +78,7 @@ def _may_be_ours(text: str) -> bool:
 
 
 def _grammar(text: str) -> _Grammar:
-    if langchain_debug.is_head(text):
+    if langchain_debug.has_head(text):
         return _DEBUG
     if _ESCAPE in text or text.startswith("Prompt after formatting:"):
         return _VERBOSE

@@ -15,27 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vectadb_agent import Event
+from vectadb_agent import Event, Piece
 from vectadb_agent_parsers import literals
 from vectadb_agent_parsers.agent_events import bounded
-from vectadb_agent_parsers.agent_reply import content_text, literal_or_text, read_reply
+from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text, read_reply
 from vectadb_agent_parsers.foreign import is_foreign
-from vectadb_agent_parsers.langchain_events import INVALID_TOOL, call_event, is_agent, result_event, run_start
+from vectadb_agent_parsers.langchain_events import (
+    INVALID_TOOL,
+    call_event,
+    is_agent,
+    read_message,
+    result_event,
+    run_start,
+)
 from vectadb_agent_parsers.line_cutting import Step, cut_lines
 from vectadb_agent_parsers.tracebacks import HEADING, raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vectadb_agent import Piece
-
 _HEAD = re.compile(
     r"(?:\x1b\[[\d;]{1,12}m){0,3}\[(?P<kind>[a-z]{1,20})/(?P<what>start|end|error)\](?:\x1b\[0m)? (?:\x1b\[1m)?"
     r"\[(?P<path>[^\n]+?)\] (?:\[(?P<time>\d{1,12}(?:\.\d{1,9})?)(?P<unit>ms|s)\] )?(?:\x1b\[0m)?"
     r"(?:(?:Entering|Exiting) \w{1,20} run with (?:in|out)put|\w{1,20} run errored with error):[ \t\r]*\n?"
 )
+_COLOURED = re.compile(r"\x1b\[\d\d;1m\x1b\[1;3m\[[a-z]")
 _NUMBERED = re.compile(r"\d+:")
-_FIELD = re.compile(r" ?([a-z_]{1,40})=")
 _ERROR = re.compile(r"([A-Za-z_][\w.]{0,200})\(")
 _TOKENS = {
     "prompt_tokens": "gen_ai.usage.input_tokens",
@@ -43,6 +48,8 @@ _TOKENS = {
     "completion_tokens": "gen_ai.usage.output_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
 }
+#: Nodes that the graphs of agents have, whatever the graph's own name is.
+_STEPS_OF_AGENTS = frozenset(("model", "tools", "agent"))
 _ENDS = frozenset(("chain_end", "agent_end", "llm_end", "tool_result"))
 _JSON, _TEXT = "json", "text"
 
@@ -52,9 +59,34 @@ def is_head(text: str) -> bool:
     return _HEAD.match(text) is not None
 
 
+def has_head(text: str) -> bool:
+    """Whether an entry begins at the text's start, or in the middle of a line, where a program left off printing."""
+    return _HEAD.match(text) is not None or ("m\x1b[1;3m[" in text and _middle(text) > 0)
+
+
 def cut(text: str, state: Any) -> Sequence[Piece]:
     """Cut one record. ``state``: ``debug`` and what the open entry's payload is."""
-    return cut_lines(text, state, _step)
+    pieces: list[Piece] = []
+    while (middle := _middle(text)) > 0:
+        before = cut_lines(text[:middle], state, _step) or [Piece(text[:middle], "other")]
+        pieces += before
+        if before[-1].kind != "other":
+            state = None if before[-1].closes else before[-1].state
+        text = text[middle:]
+    rest = cut_lines(text, state, _step)
+    if pieces and not rest:
+        rest = [Piece(text, "other")]
+    return [*pieces, *rest]
+
+
+def _middle(text: str) -> int:
+    """Where the first entry begins that stands behind something else on its line; 0 if none does."""
+    found = _COLOURED.search(text, 1)
+    while found is not None:
+        if text[found.start() - 1] != "\n" and _HEAD.match(text, found.start()):
+            return found.start()
+        found = _COLOURED.search(text, found.end())
+    return 0
 
 
 def _step(line: str, state: Any) -> Step | None:
@@ -114,6 +146,8 @@ def events(text: str) -> list[Event] | None:
         bounded(made[0], "next") if what == "start" else bounded(made[-1], "end")
     elif kind == "chain" and is_agent(name):
         bounded(made[-1], "none")
+    elif kind == "chain" and what == "start" and name in _STEPS_OF_AGENTS and len(path) > 1:
+        made[-1].properties["parent_kind"] = "agent"
     for event in made:
         properties: dict[str, Any] = {"path": " > ".join(path)}
         # A model's reply tells of calls: neither its name nor its duration are theirs.
@@ -153,8 +187,7 @@ def _tool(name: str, path: list[str], payload: str, *, started: bool) -> list[Ev
             event.event_type = "log"
         return [event]
     event = result_event(text, name)
-    if text.startswith("content="):
-        _read_message(text, event)
+    read_message(text, event)
     if name == "invalid_tool" and INVALID_TOOL in text:
         event.properties["gen_ai.tool.name"] = text.partition(INVALID_TOOL)[0]
         event.properties["error.type"] = "InvalidTool"
@@ -165,28 +198,6 @@ def _is_told_by_reply(path: list[str]) -> bool:
     """Whether an agent, or LangGraph's node for tools, calls the tool: then the model's reply has told of the call."""
     caller = path[-2].partition(":")[2] if len(path) > 1 else ""
     return caller == "tools" or is_agent(caller)
-
-
-def _read_message(text: str, event: Event) -> None:
-    """Take a tool message's ``repr`` (``content='…' name='…' tool_call_id='…'``) apart, if it is one."""
-    fields: dict[str, Any] = {}
-    at = 0
-    try:
-        while at < len(text):
-            found = _FIELD.match(text, at)
-            if found is None:
-                return
-            fields[found[1]], at = literals.read_at(text, found.end())
-    except literals.NotALiteral:
-        if "content" not in fields or "tool_call_id" not in fields:
-            return
-    if type(fields.get("tool_call_id")) is not str:
-        return
-    properties = event.properties
-    properties["gen_ai.tool.call.result"] = content_text(fields["content"])
-    properties["gen_ai.tool.call.id"] = fields["tool_call_id"]
-    if fields.get("status") == "error":
-        properties["error.type"] = "ToolException"
 
 
 def _llm_start(payload: str) -> Event:
@@ -220,6 +231,9 @@ def _llm_end(payload: str, path: list[str]) -> list[Event]:
     if type(reason) is str:
         properties["gen_ai.response.finish_reasons"] = [reason]
     tool_calls = [call for call in _items(message.get("tool_calls")) if type(_member(call).get("name")) is str]
+    function = _member(_member(message.get("additional_kwargs")).get("function_call"))
+    if not tool_calls and type(function.get("name")) is str:  # OpenAI's functions, before there were tools
+        tool_calls = [{"name": function["name"], "args": json_or_text(function.get("arguments") or {})}]
     parts = [{"type": "text", "content": text}] if text else []
     parts += [
         {"type": "tool_call", "id": call.get("id"), "name": call["name"], "arguments": call.get("args")}
@@ -236,13 +250,13 @@ def _calls(tool_calls: list[dict[str, Any]], text: str, *, executor: bool) -> li
     for call in tool_calls:
         arguments = call.get("args")
         # A lone "input" is printed when the tool starts, and "__arg1" too, which AgentExecutor hands on as text.
-        if type(arguments) is dict and list(arguments) in (["input"], ["__arg1"] if executor else []):
+        if type(arguments) is dict and list(arguments) in ([["input"], ["__arg1"]] if executor else [["input"]]):
             continue
         event = call_event(call["name"], arguments)
         if type(call.get("id")) is str:
             event.properties["gen_ai.tool.call.id"] = call["id"]
         made.append(event)
-    if not made and executor and "```" in text:
+    if not made and executor and '"action"' in text:
         reply = read_reply(text)
         if reply.tool is not None and type(reply.arguments) is dict:
             made.append(call_event(reply.tool, reply.arguments))

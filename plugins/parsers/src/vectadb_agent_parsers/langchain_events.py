@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from vectadb_agent import Event
+from vectadb_agent_parsers import literals
 from vectadb_agent_parsers.agent_events import bounded
-from vectadb_agent_parsers.agent_reply import Reply
+from vectadb_agent_parsers.agent_reply import Reply, content_text
 
 INVALID_TOOL = " is not a valid tool, try one of ["
 UNREADABLE = "_Exception"
+_FIELD = re.compile(r" ?([a-z_]{1,40})=")
 
 
 def is_agent(name: str) -> bool:
@@ -61,6 +64,32 @@ def result_event(result: str, tool: str | None = None) -> Event:
     properties: dict[str, Any] = {} if tool is None else {"gen_ai.tool.name": tool}
     properties["gen_ai.tool.call.result"] = result
     return Event(event_type="tool_result", properties=properties)
+
+
+def read_message(text: str, event: Event) -> None:
+    """Take a tool message's ``repr`` (``content='…' name='…' tool_call_id='…'``) apart, if it is one."""
+    if not text.startswith("content="):
+        return
+    fields: dict[str, Any] = {}
+    at = 0
+    try:
+        while at < len(text):
+            found = _FIELD.match(text, at)
+            if found is None:
+                return
+            fields[found[1]], at = literals.read_at(text, found.end())
+    except literals.NotALiteral:
+        if "content" not in fields or "tool_call_id" not in fields:
+            return
+    if type(fields.get("tool_call_id")) is not str:
+        return
+    properties = event.properties
+    properties["gen_ai.tool.call.result"] = content_text(fields["content"])
+    properties["gen_ai.tool.call.id"] = fields["tool_call_id"]
+    if type(fields.get("name")) is str:
+        properties.setdefault("gen_ai.tool.name", fields["name"])
+    if fields.get("status") == "error":
+        properties["error.type"] = "ToolException"
 
 
 def uncoloured_reply(reply: Reply, text: str) -> list[Event]:

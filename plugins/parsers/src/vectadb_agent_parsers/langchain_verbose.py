@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from vectadb_agent import Event, Piece
 from vectadb_agent_parsers.agent_events import bounded
-from vectadb_agent_parsers.agent_reply import read_finish, read_reply
+from vectadb_agent_parsers.agent_reply import is_unparsed, read_finish, read_reply
 from vectadb_agent_parsers.foreign import is_foreign
 from vectadb_agent_parsers.langchain_events import (
     finish_events,
+    read_message,
     reply_events,
     result_event,
     run_end,
@@ -204,8 +205,10 @@ def events(text: str) -> list[Event] | None:
         content, tail = body, ""  # cut short
     if text[: token.start()].strip() == _PROMPT:
         return [Event(event_type="message", properties={"message": content, "label": _PROMPT})]
-    if token["colour"] != _GREEN:
-        return [result_event(content)]
+    result = result_event(content)
+    read_message(content, result)
+    if token["colour"] != _GREEN or "gen_ai.tool.call.id" in result.properties:
+        return [result]
     if finished:
         return [*finish_events(read_finish(content)), run_end(agent=True)]
     reply = read_reply(content)
@@ -213,4 +216,8 @@ def events(text: str) -> list[Event] | None:
     tail = tail.strip().removesuffix(_THOUGHT).rstrip().removeprefix(_OBSERVATION).strip()
     if tail:
         made.extend(uncoloured_reply(reply, tail))
+    elif reset and reply.tool is None and content and not is_unparsed(content):
+        # Green too, unless told otherwise, is the result of a tool that a program calls itself; an agent's never are.
+        result.properties["call_not_told"] = True
+        return [result]
     return made
