@@ -10,6 +10,7 @@ import pytest
 
 from vectadb_agent import Block, Event, LogRecord, LogStream
 from vectadb_agent.errors import ParseError
+from vectadb_agent_parsers import langchain_spans
 from vectadb_agent_parsers.agentcore import AgentCoreParser
 
 SAMPLES = Path(__file__).parents[3] / "tests" / "recordings" / "agentcore"
@@ -48,11 +49,16 @@ def test_calls_have_name_arguments_and_result(name: str) -> None:
             by_span.setdefault(event.properties["span_id"], {}).update(event.properties)
     assert len(by_span) == len(told["truth"]["calls"])
     for call in told["truth"]["calls"]:
-        (found,) = [each for each in by_span.values() if each["gen_ai.tool.call.id"] == call["id"]]
-        assert found["gen_ai.tool.name"] == call["name"]
-        assert found["gen_ai.tool.call.arguments"] == call["arguments"]
+        (found,) = [
+            each
+            for each in by_span.values()
+            if each["gen_ai.tool.name"] == call["name"] and call["id"] in (None, each.get("gen_ai.tool.call.id"))
+        ]
+        if call["printed"]["arguments"] == "full":
+            assert found["gen_ai.tool.call.arguments"] == call["arguments"]
         value = call["error"] if call["error"] is not None else call["result"]
-        assert found["gen_ai.tool.call.result"] == value
+        if call["printed"]["result"] == "full":
+            assert found["gen_ai.tool.call.result"] == value
         assert found.get("is_error", False) == (call["error"] is not None)
 
 
@@ -64,7 +70,9 @@ def test_models_and_runs(name: str) -> None:
     tokens = sorted((each["gen_ai.usage.input_tokens"], each["gen_ai.usage.output_tokens"]) for each in models)
     assert tokens == sorted((each["input_tokens"], each["output_tokens"]) for each in told["truth"]["models"])
     agents = [event.properties["gen_ai.agent.name"] for event in events if event.event_type == "agent_end"]
-    assert sorted(agents) == sorted(run["name"] for run in told["truth"]["runs"])
+    # OpenTelemetry's instrumentation of LangGraph has two spans for a run.
+    assert set(agents) == {run["name"] for run in told["truth"]["runs"]}
+    assert len(agents) in (len(told["truth"]["runs"]), 2 * len(told["truth"]["runs"]))
     assert all(event.trace_id and event.session_id for event in events)
 
 
@@ -103,3 +111,19 @@ def test_what_is_no_span_is_refused(text: str) -> None:
 def test_a_span_cut_short_is_malformed():
     with pytest.raises(ParseError, match="agentcore"):
         parsed('{"spanId": "s", "startTimeUnixNano": 1, "attributes": {')
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("{'query': \"it's\"}", {"query": "it's"}),
+        ('{"input_str": "{\'a\': 1}", "tags": [], "kwargs": {}}', {"a": 1}),
+        ('{"output": "plain"}', {"output": "plain"}),  # a tool's own object
+        ('{"output": "plain", "kwargs": {}}', "plain"),
+        ('{"generations": [[{"text": "Yes."}]], "llm_output": null}', [{"role": "assistant", "content": "Yes."}]),
+        ("not JSON", "not JSON"),
+        (None, None),
+    ],
+)
+def test_what_langchains_instrumentations_print(printed: Any, value: Any) -> None:
+    assert langchain_spans.value(printed) == value

@@ -8,6 +8,8 @@ agent's own log group (stream ``otel-rt-logs``) that carry the span's id: these 
 ``span_id``, which the server reads into the span, in whichever order the two arrive. Where they are not split, the
 words stand in the span's own ``events``.
 
+What LangChain's instrumentations print stands in wrappings, which ``langchain_spans`` takes off.
+
 The words of a tool's call say no name, those of a model no tokens: without its span a message is just a message. A
 record of a log that stands in no span, or without a body of messages, is left to other parsers. Sources: "Set up
 Strands Agents telemetry for AgentCore Evaluations" and "Spans, event records, and telemetry signals", AgentCore
@@ -22,6 +24,7 @@ import msgspec
 
 from vectadb_agent import Event, Parser
 from vectadb_agent.errors import ParseError
+from vectadb_agent_parsers import langchain_spans
 from vectadb_agent_parsers.agent_events import block_of, call, model_call, result, run, tokens
 from vectadb_agent_parsers.agent_reply import json_or_text
 from vectadb_agent_parsers.fields import microseconds
@@ -36,12 +39,16 @@ _KIND_OF = {
     "text_completion": "llm",
     "generate_content": "llm",
     "agent": "agent",
+    "workflow": "agent",
     "tool": "tool",
     "llm": "llm",
 }
 _KINDS = ("gen_ai.operation.name", "openinference.span.kind", "traceloop.span.kind")
 _INPUT = ("gen_ai.input.messages", "input.value", "traceloop.entity.input")
 _OUTPUT = ("gen_ai.output.messages", "output.value", "traceloop.entity.output")
+_MODEL = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name")
+_TOKENS_IN = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
+_TOKENS_OUT = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -88,22 +95,36 @@ def _of_span(record: dict[str, Any], attributes: dict[str, Any]) -> list[Event]:
     name = _text(record.get("name"))
     given = _first(attributes, _INPUT, words.get("input"))
     returned = _first(attributes, _OUTPUT, words.get("output"))
+    langchains = langchain_spans.is_langchains(record)
+    agent = langchain_spans.agent_of(name, attributes) if langchains and kind == "chain" else None
+    if agent is not None:
+        kind, name = "agent", agent
+    status = _object(record.get("status"))
+    failed = str(status.get("code")).upper() in ("ERROR", "STATUS_CODE_ERROR", "2")
     if kind == "tool":
         tool = _text(attributes.get("gen_ai.tool.name")) or _text(attributes.get("tool.name")) or name or ""
         id_ = _text(attributes.get("gen_ai.tool.call.id"))
         arguments = attributes.get("gen_ai.tool.call.arguments", given)
         value = attributes.get("gen_ai.tool.call.result", returned)
+        is_error = attributes.get("gen_ai.tool.status") == "error"
+        if langchains:
+            message = langchain_spans.tool_message(value) or {}
+            id_ = id_ or _text(message.get("tool_call_id")) or langchain_spans.call_id(arguments)
+            is_error = is_error or message.get("status") == "error"
+            arguments, value = langchain_spans.value(arguments), langchain_spans.value(value)
         made = [call(tool, json_or_text(arguments), id_), result(_value(value), tool, id_)]
     else:
+        is_error = False
+        if langchains:
+            given, returned = langchain_spans.value(given), langchain_spans.value(returned)
+            if type(returned) is list:
+                returned = returned[-1:]
         if kind == "llm":
-            ended = model_call("llm_end", _text(attributes.get("gen_ai.request.model")))
+            ended = model_call("llm_end", _text(_first(attributes, _MODEL, None)))
         else:
             ended = run(f"{kind}_end", _text(attributes.get("gen_ai.agent.name")) or name if kind == "agent" else name)
         made = [ended]
-        ended.properties |= tokens(
-            attributes.get("gen_ai.usage.input_tokens", attributes.get("gen_ai.usage.prompt_tokens")),
-            attributes.get("gen_ai.usage.output_tokens", attributes.get("gen_ai.usage.completion_tokens")),
-        )
+        ended.properties |= tokens(_first(attributes, _TOKENS_IN, None), _first(attributes, _TOKENS_OUT, None))
         if given is not None:
             ended.properties["gen_ai.input.messages"] = json_or_text(given)
         if returned is not None:
@@ -111,13 +132,9 @@ def _of_span(record: dict[str, Any], attributes: dict[str, Any]) -> list[Event]:
     _when(made, record)
     last = made[-1].properties
     last["attributes"] = attributes
-    status = _object(record.get("status"))
-    failed = attributes.get("gen_ai.tool.status") == "error" if kind == "tool" else False
-    if str(status.get("code")).upper() in ("ERROR", "STATUS_CODE_ERROR", "2"):
-        failed = True
-        if _text(status.get("message")):
-            last["error.message"] = status["message"]
-    if failed:
+    if failed and _text(status.get("message")):
+        last["error.message"] = status["message"]
+    if failed or is_error:
         last["is_error"] = True
         last["error.type"] = _text(attributes.get("error.type")) or words.get("exception.type") or "error"
     return made
@@ -138,7 +155,9 @@ def _of_content(record: dict[str, Any]) -> list[Event]:
     if not asked and not answered:
         return []
     told: dict[str, Any] = {}
-    if asked and asked[-1]["role"] == "tool" and not any(each["role"] == "user" for each in asked):
+    if langchain_spans.is_langchains(record):
+        made = _of_langchains_content(asked, answered)
+    elif asked and asked[-1]["role"] == "tool" and not any(each["role"] == "user" for each in asked):
         if asked[-1]["content"]:
             told["gen_ai.tool.call.arguments"] = json_or_text(asked[-1]["content"])
         if answered:
@@ -155,6 +174,36 @@ def _of_content(record: dict[str, Any]) -> list[Event]:
     moment = microseconds(record.get("timeUnixNano")) or microseconds(record.get("observedTimeUnixNano"))
     for event in made:
         event.timestamp = moment
+    return made
+
+
+def _of_langchains_content(asked: list[dict[str, Any]], answered: list[dict[str, Any]]) -> list[Event]:
+    """The words of one of LangChain's spans: the first of each side is what the span was given and returned."""
+    given, returned = (side[0]["content"] if side else None for side in (asked, answered))
+    message = langchain_spans.tool_message(returned)
+    if message is not None or langchain_spans.is_given_to_tool(given):
+        told: dict[str, Any] = {}
+        if given is not None:
+            told["gen_ai.tool.call.arguments"] = json_or_text(langchain_spans.value(given))
+        if returned is not None:
+            told["gen_ai.tool.call.result"] = langchain_spans.value(returned)
+        id_ = langchain_spans.call_id(given) or _text((message or {}).get("tool_call_id"))
+        if id_ is not None:
+            told["gen_ai.tool.call.id"] = id_
+        return [Event(event_type="message", properties={"role": "tool", **told})]
+    made: list[Event] = []
+    for role, printed, name in (
+        ("user", given, "gen_ai.input.messages"),
+        ("assistant", returned, "gen_ai.output.messages"),
+    ):
+        if printed is None:
+            continue
+        value = langchain_spans.value(printed)
+        told_apart = type(value) is list and value != [] and type(value[-1]) is dict and "content" in value[-1]
+        words = value if told_apart else [{"role": role, "content": value}]
+        made.append(_message(role, words[-1:] if role == "assistant" else words, name))
+        if not told_apart:
+            made[-1].properties["input" if role == "user" else "output"] = json_or_text(value)
     return made
 
 
