@@ -34,7 +34,6 @@ JSON_CHAT = ChatPromptTemplate.from_messages(
         ("placeholder", "{agent_scratchpad}"),
     ]
 )
-LOG = "[INFO]\t2026-03-02T10:15:04.377Z\t8f507cfc-1111-4e07-98b2-7e6c9aa0f7ad\t"
 
 
 @scenario()
@@ -203,27 +202,31 @@ SLOW_SEARCH = Tool(name="search", func=_never, coroutine=_slow, description="Sea
 def log_lines(verbose: bool, config: RunnableConfig) -> None:
     """Tools that log as on Lambda in the middle of their runs: one line, several, one of several lines, a print"""
 
+    # Of a request each, as of two invocations.
+    request = f"8f507cfc-1111-4e07-98b2-7e6c9aa0f7a{int(verbose)}"
+    log = f"[INFO]\t2026-03-02T10:15:04.377Z\t{request}\t"
+
     def lookup(text: str) -> str:
-        print(f"{LOG}looking up {text}")
-        print(f"{LOG}found:\n  - one\n  - two")
+        print(f"{log}looking up {text}")
+        print(f"{log}found:\n  - one\n  - two")
         return "Two rows:\n[INFO] not a log line"
 
     def noisy() -> str:
         print("warming up")
-        print(f"{LOG}Found credentials in environment variables.")
+        print(f"{log}Found credentials in environment variables.")
         return "noon"
 
     @scenario_tool
     def order(number: int) -> str:
         """One order."""
-        print(f"[WARNING]\t2026-03-02T10:15:05.001Z\t8f507cfc-1111-4e07-98b2-7e6c9aa0f7ad\tslow query: {number}")
+        print(f"[WARNING]\t2026-03-02T10:15:05.001Z\t{request}\tslow query: {number}")
         return json.dumps({"number": number, "open": True})
 
     clock = StructuredTool.from_function(noisy, name="clock", description="Time.")
     react([act("Look it up.", "lookup", "orders"), answer("Two.")], [text_tool("lookup", lookup)], verbose).invoke(
         {"input": "How many?"}, config
     )
-    print(f"{LOG}between the runs")
+    print(f"{log}between the runs")
     script = [
         say("Both.", ("order", {"number": 7}), ("clock", {})),
         say("", ("order", {"number": 8})),
