@@ -317,7 +317,7 @@ class Checker:
             again, traces = look.again.get(day, []), look.traces.get(day, [])
             for start in range(0, max(len(again), len(traces)), _PAGE):
                 part = slice(start, start + _PAGE)
-                await self._store.commit(day, Write(entry=Entry(events=again[part], traces=traces[part])))
+                await self._store.commit(day, Write(entry=Entry(events=again[part], traces=traces[part], again=True)))
             if day in look.digests and (rows := look.digests[day].rows()):
                 await self._store.commit(day, Write(digest=rows))
         with contextlib.suppress(TimeoutError):

@@ -269,7 +269,7 @@ class Indexer:
         entries = [entry for _, entry in found]
         traces = {trace for entry in entries for trace in entry.traces}
         search = {event_id for entry in entries for event_id in (*entry.events, *entry.gone)}
-        await self._store.tail.append(day, [(key_of(ref), entry.events) for ref, entry in found])
+        await self._store.tail.append(day, [(key_of(ref), entry.events) for ref, entry in found if not entry.again])
         moved = await self._attribute(day, entries)
         for where, moves in moved.items():
             touched = {trace for new, old in moves for trace in (new.event.trace, old) if trace is not None}
@@ -513,7 +513,7 @@ class Indexer:
         except Fenced:
             # The server that indexes now may have handed over later states of these before ours arrived: once more.
             again = [event_id for _, event_ids in found for event_id in event_ids]
-            await self._store.commit(day, Write(entry=Entry(events=list(dict.fromkeys(again)))))
+            await self._store.commit(day, Write(entry=Entry(events=list(dict.fromkeys(again)), again=True)))
             raise
         return True
 

@@ -158,6 +158,7 @@ class Reindexer:
     async def _give(self, day: str, page: Sequence[Sequence[object]]) -> None:
         events = [(str(key_of(ref)), basis, trace) for ref, size, basis, trace in page if size]
         entry = Entry(
+            again=True,
             events=[event_id for event_id, _, _ in events],
             weak=[event_id for event_id, basis, _ in events if basis in WEAK],
             traces=list(dict.fromkeys(str(trace) for _, _, trace in events if trace)),

@@ -19,7 +19,8 @@ class Entry(msgspec.Struct, omit_defaults=True):
     """What a commit tells the indexer, of one day.
 
     ``events``: new or changed; ``gone``: no longer events; ``weak``: those of ``events`` whose trace boundaries decide;
-    ``traces``: whose events changed; ``boundaries``: that were added or removed.
+    ``traces``: whose events changed; ``boundaries``: that were added or removed. ``again``: nothing of it is new; what
+    was made of the events is made anew.
     """
 
     events: list[str] = []
@@ -27,6 +28,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     weak: list[str] = []
     traces: list[str] = []
     boundaries: list[Boundary] = []
+    again: bool = False
 
 
 class Write(msgspec.Struct):
