@@ -9,7 +9,9 @@ from litestar.di import Provide
 
 from vectadb_server.routes import (
     admin,
+    auth,
     docs,
+    enforce,
     errors,
     events,
     gate,
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
 
 
 def routes(services: Services) -> Litestar:
-    """Return the routes as an application."""
+    """Return the routes as an application.
+
+    Raises:
+        Undeclared: a handler does not say whom it is for.
+    """
     admission = Admission(services.settings, services.metrics)
-    modules = (health, ingest, events, stream, traces, sessions, search, stats, admin, page)
+    modules = (health, ingest, events, stream, traces, sessions, search, stats, auth, admin, page)
     handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
-    return Litestar(
+    app = Litestar(
         handlers,
         dependencies={
             "services": Provide(lambda: services, sync_to_thread=False),
@@ -42,13 +48,16 @@ def routes(services: Services) -> Litestar:
         },
         exception_handlers=errors.HANDLERS,
         guards=[only_known],
+        middleware=[enforce.enforcement(services)],
         openapi_config=docs.openapi(),
         request_max_body_size=None,  # the routes that take bodies bound them, after decompression
         logging_config=None,
         debug=False,
     )
+    enforce.check_declared(app)
+    return app
 
 
 def application(services: Services) -> gate.App:
     """Return what the HTTP server calls: the routes, and around them the gate."""
-    return gate.gate(routes(services), services.metrics, loopback=services.settings.loopback)
+    return gate.gate(routes(services), services)

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vectadb_server import owner_socket
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
@@ -37,8 +39,11 @@ def add_times(parser: argparse.ArgumentParser) -> None:
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """Add what every command has that asks a server."""
-    url = os.environ.get("VECTADB_URL") or DEFAULT_URL
-    parser.add_argument("--url", default=url, help=f"the server (default: VECTADB_URL, else {DEFAULT_URL})")
+    parser.add_argument("--url", help=f"the server (default: VECTADB_URL, else this machine's own, at {DEFAULT_URL})")
+    parser.add_argument("--api-key", metavar="KEY", help="(default: VECTADB_API_KEY, which others cannot see)")
+    parser.add_argument(
+        "--api-key-file", metavar="FILE", type=Path, help="file with it (default: VECTADB_API_KEY_FILE)"
+    )
     parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
 
 
@@ -47,13 +52,14 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        help="where no server runs: the directory to work on (default: VECTADB_DATA_DIR, else ./data)",
+        help="the data directory: its server is asked without a key; where none runs, it is worked on (default: "
+        "VECTADB_DATA_DIR, else ./data)",
     )
 
 
 @contextlib.contextmanager
 def a_server(options: argparse.Namespace) -> Iterator[None]:
-    """Have a server to ask at ``options.url``; where none runs, one for this command, on the data directory.
+    """Have a server to ask; where none runs, one for this command, on the data directory.
 
     Raises:
         CommandError: there is neither a server nor a data directory, or another server has it.
@@ -62,16 +68,18 @@ def a_server(options: argparse.Namespace) -> Iterator[None]:
         try:
             ask(options, "GET", "/health")
         except NoServer as error:
-            options.data_dir = Path(os.environ.get("VECTADB_DATA_DIR") or "data")
+            options.data_dir = _data_dir(options)
             if not (options.data_dir / "record").is_dir():
                 raise CommandError(f"{error}; or with --data-dir the directory of one that is stopped") from None
-        else:
-            yield
-            return
+    if options.data_dir is None or owner_socket.answers(options.data_dir):
+        yield
+        return
     from vectadb_server.local_server import CannotStart, started
 
     try:
-        with started(options.data_dir) as options.url:
+        with started(options.data_dir) as url:
+            if not owner_socket.answers(options.data_dir):
+                options.url, options.data_dir = url, None
             yield
     except CannotStart as error:
         raise CommandError(str(error)) from None
@@ -80,16 +88,19 @@ def a_server(options: argparse.Namespace) -> Iterator[None]:
 def ask(options: argparse.Namespace, method: str, path: str, *, query: Any = None, body: Any = None) -> Any:
     """Ask the server; return its reply, decoded.
 
+    It is the one of ``--data-dir``, over its socket; else the one of ``--url`` or ``VECTADB_URL``; else, unless there
+    is a key, the one of the default data directory; else the one at the default address.
+
     Raises:
         CommandError: nobody answers there, or not VectaDB, or it refuses.
     """
     with _client(options) as client:
-        reply = client.request(method, _url(options) + path, params=_given(query), json=body)
+        reply = client.request(method, path, params=_given(query), json=body)
     with contextlib.suppress(ValueError):
         found = reply.json()
         if reply.is_success and isinstance(found, dict):
             return found
-    raise _refused(options, reply)
+    raise _refused(reply)
 
 
 @contextlib.contextmanager
@@ -103,24 +114,34 @@ def lines(
     """
     with (
         _client(options, silence) as client,
-        client.stream("GET", _url(options) + path, params=_given(query), headers=headers) as reply,
+        client.stream("GET", path, params=_given(query), headers=headers) as reply,
     ):
         if not reply.is_success or reply.headers.get("content-type", "").startswith("application/json"):
             reply.read()
-            raise _refused(options, reply)
+            raise _refused(reply)
         yield reply.iter_lines()
 
 
 @contextlib.contextmanager
 def _client(options: argparse.Namespace, silence: float = 60) -> Iterator[httpx.Client]:
+    """Yield a client of the server that :func:`ask` describes."""
     import httpx
 
-    url = _url(options)
+    data_dir, key = _data_dir(options), _api_key(options)
+    given = getattr(options, "data_dir", None) is not None
+    url = (None if given else options.url or os.environ.get("VECTADB_URL")) or DEFAULT_URL
+    remote = not given and (options.url or os.environ.get("VECTADB_URL") or key is not None)
     try:
-        # A proxy from the environment would not reach this machine's own loopback.
-        local = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
-        with httpx.Client(timeout=silence, trust_env=not local) as client:
-            yield client
+        with contextlib.ExitStack() as stack:
+            if not remote and owner_socket.answers(data_dir):
+                transport = httpx.HTTPTransport(uds=stack.enter_context(owner_socket.reachable(data_dir)))
+                client = httpx.Client(base_url="http://localhost", timeout=silence, transport=transport)
+            else:
+                # A proxy from the environment would not reach this machine's own loopback.
+                local = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
+                headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+                client = httpx.Client(base_url=url, timeout=silence, trust_env=not local, headers=headers)
+            yield stack.enter_context(client)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise CommandError(f"{url} is no URL of a server; right would be {DEFAULT_URL}") from None
     except httpx.ConnectError:
@@ -130,19 +151,46 @@ def _client(options: argparse.Namespace, silence: float = 60) -> Iterator[httpx.
         raise CommandError(f"{url} did not answer: {str(error) or type(error).__name__}") from None
 
 
-def _url(options: argparse.Namespace) -> str:
-    return str(options.url).rstrip("/")
-
-
 def _given(query: Any) -> dict[str, Any]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
-def _refused(options: argparse.Namespace, reply: httpx.Response) -> CommandError:
+def _refused(reply: httpx.Response) -> CommandError:
     try:
-        return CommandError(str(reply.json()["message"]))
+        message = str(reply.json()["message"])
     except (ValueError, KeyError, TypeError):
-        return CommandError(f"{options.url} answers ({reply.status_code}), but it is no VectaDB. Next: check --url")
+        url = str(reply.request.url).partition("/api/")[0]
+        return CommandError(f"{url} answers ({reply.status_code}), but it is no VectaDB. Next: check --url")
+    if reply.status_code == 401:
+        text = "give it with VECTADB_API_KEY or --api-key-file, or name the server's --data-dir on its own machine"
+        message = f"{message.partition('. Next: ')[0]}. Next: {text}"
+    return CommandError(message)
+
+
+def _data_dir(options: argparse.Namespace) -> Path:
+    return getattr(options, "data_dir", None) or Path(os.environ.get("VECTADB_DATA_DIR") or "data")
+
+
+def _api_key(options: argparse.Namespace) -> str | None:
+    """Return the key that was given, ``None`` where none was.
+
+    Raises:
+        CommandError: its file cannot be read, or it is no key.
+    """
+    key = options.api_key
+    file = options.api_key_file
+    if key is None and file is None:
+        key = os.environ.get("VECTADB_API_KEY")
+        file = Path(named) if not key and (named := os.environ.get("VECTADB_API_KEY_FILE")) else None
+    if key is None or file is not None:
+        try:
+            key = "" if file is None else file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "not text"
+            raise CommandError(f"{file}: the API key cannot be read: {why}") from None
+    if not (key.isascii() and key.isprintable()):
+        raise CommandError("the API key has characters that no key has. Next: check --api-key or VECTADB_API_KEY")
+    return key or None
 
 
 def as_json(options: argparse.Namespace, reply: Any) -> bool:

@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
         "--insecure",
         action="store_const",
         const=True,
-        help="listen on an address that other machines reach, though there are no keys",
+        help="listen on an address that other machines reach, though there are no API keys",
     )
     serve.add_argument("--log-level", help="debug, info, warning or error (default: info)")
     serve.set_defaults(run=_serve)
@@ -47,7 +47,7 @@ def _serve(options: argparse.Namespace) -> int:
     except settings.SettingsError as error:
         print(f"vectadb serve: the settings are wrong, nothing was started\n{error}", file=sys.stderr)
         return WRONG_USE
-    logs.set_up(chosen.log_level)
+    logs.set_up(chosen.log_level, hidden=[chosen.bootstrap_key or ""])
     for stray in settings.strays(os.environ):
         print(f"vectadb serve: {stray}", file=sys.stderr)
     from vectadb_server import serving

@@ -7,9 +7,14 @@ import os
 import sys
 import time
 from contextvars import ContextVar
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
+
+from vectadb_server import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Id of the request that the present task works on; every line written meanwhile carries it.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -59,6 +64,21 @@ class ForPeople(logging.Formatter):
         return text
 
 
+class Without(logging.Formatter):
+    """Another formatter, whose lines tell no API key, whatever was logged: neither ours nor ``hidden`` texts."""
+
+    def __init__(self, formatter: logging.Formatter, hidden: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._formatter, self._hidden = formatter, [text for text in hidden if text]
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the other's line, without."""
+        line = keys.IN_TEXT.sub(r"vdb_\1_…", self._formatter.format(record))
+        for text in self._hidden:
+            line = line.replace(text, "…")
+        return line
+
+
 def printable(text: str) -> str:
     """``text`` without control characters, which could rule the terminal: each becomes its escape, as in source."""
     if text.isprintable():
@@ -66,11 +86,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def set_up(level: str, stream: TextIO | None = None) -> None:
-    """Send all logging to ``stream`` (default: standard error), in the form that suits it."""
+def set_up(level: str, stream: TextIO | None = None, *, hidden: Sequence[str] = ()) -> None:
+    """Send all logging to ``stream`` (default: standard error), in the form that suits it, without ``hidden`` texts."""
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
-    handler.setFormatter(ForPeople(colour="NO_COLOR" not in os.environ) if target.isatty() else JsonLines())
+    form: logging.Formatter = ForPeople(colour="NO_COLOR" not in os.environ) if target.isatty() else JsonLines()
+    handler.setFormatter(Without(form, hidden))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

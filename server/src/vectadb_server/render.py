@@ -150,6 +150,47 @@ def _older(reply: dict[str, Any]) -> None:
         _console().print(_text("There are older ones: --limit shows more, --until TIME starts further back.", "dim"))
 
 
+def new_key(reply: dict[str, Any]) -> None:
+    """Print a new key: itself on standard output, alone, and what to know about it on standard error."""
+    sys.stdout.write(f"{reply['key']}\n")
+    until = f", until {reply['expires']}" if reply["expires"] else ""
+    sys.stderr.write(
+        f"Key {printable(reply['id'])} for {', '.join(reply['scopes'])}{until}. Keep it: nobody can ask for it again.\n"
+    )
+
+
+def keys(reply: dict[str, Any]) -> None:
+    """Print the API keys as a table."""
+    if not reply["keys"]:
+        _console().print("No keys: callers on the server's own machine need none.")
+        return
+    rows: list[_Row] = [
+        [
+            _text(key["id"]),
+            _text(", ".join(key["scopes"])),
+            _text(f"revoked {key['revoked'][:10]}" if key["revoked"] else (key["expires"] or "never")[:10]),
+            _text((key["last_used"] or "never")[:16]),
+            _text(_limits(key)),
+            _text(key["name"]),
+        ]
+        for key in reply["keys"]
+    ]
+    _print_table(["id", "scopes", "expires", "last used", "limits", "name"], rows, cut=("name",), spare=("limits",))
+
+
+def _limits(key: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key[f'max_{name}_per_second']:g} {name}/s"
+        for name in ("requests", "events")
+        if key[f"max_{name}_per_second"] is not None
+    )
+
+
+def revoked_key(reply: dict[str, Any]) -> None:
+    """Print that a key is revoked."""
+    _console().print(_text(f"Key {reply['id']} ({reply['name']}) is revoked: within 5 s no server takes it any more."))
+
+
 def trace(reply: dict[str, Any]) -> None:
     """Print one trace as a tree of its spans: tools with their inputs and outputs, durations, statuses."""
     summary = reply["trace"]

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from vectadb_server import prices
+from vectadb_server.access import Access
 from vectadb_server.metrics import Metrics
-from vectadb_server.settings import Settings, secret
+from vectadb_server.settings import Settings, check_reach, secret
 from vectadb_server.spans import LISTED
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
@@ -62,7 +63,8 @@ class Services:
     """One server's engines and use cases.
 
     ``horizon()`` is the record time before which events are expired, 0 where nothing expires; ``now()`` the present;
-    both in microseconds. ``space``: on the data directory's disk, where there is one.
+    both in microseconds. ``access``: who may ask; by default there are no keys.
+    ``space``: on the data directory's disk, where there is one.
     """
 
     settings: Settings
@@ -75,6 +77,7 @@ class Services:
     reindexer: Reindexer | None = None
     checker: Checker | None = None
     following: Following | None = None
+    access: Access = field(default_factory=Access)
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -85,7 +88,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     """Open the engines in ``settings.data_dir`` and run the indexer; on leaving, let it catch up a little and close.
 
     Raises:
-        SettingsError: the prices cannot be used.
+        SettingsError: the prices cannot be used, or other machines would reach a server without keys.
         StoreUnavailable: the record cannot be opened; the text says why and what to do.
     """
     # They load the engines: only now, so that the command line starts at once.
@@ -94,14 +97,20 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.indexer import Indexer
     from vectadb_server.indexing import Indexing
     from vectadb_server.ingest import Ingest
+    from vectadb_server.limits import Limiter
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.search_index import search_index
+    from vectadb_server.stores.buckets import BucketStore
+    from vectadb_server.stores.keys import KeyStore
     from vectadb_server.stores.space import Space
 
     known = prices.load(settings.prices)
     async with AsyncExitStack() as stack:
         store = await _record(settings)
         stack.push_async_callback(store.close)
+        access = Access(KeyStore(store.segments), Limiter(BucketStore(store.segments)))
+        stack.push_async_callback(access.close)
+        await _admit(access, settings)
         shared = store.segments.shared
         indexing: Indexing | None = None
         index = search_index(settings, elsewhere=lambda: indexing is not None and not indexing.here)
@@ -138,6 +147,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             reindexer=reindexer,
             checker=checker,
             following=following,
+            access=access,
         )
         yield services
         if not shared:  # Else another server goes on at once.
@@ -161,6 +171,16 @@ async def _record(settings: Settings) -> SurrealStore:
             prefix=settings.surreal_database,
         )
     )
+
+
+async def _admit(access: Access, settings: Settings) -> None:
+    """Make the first key where one is given; refuse to be reached by other machines without any."""
+    if settings.bootstrap_key is not None:
+        if await access.bootstrap(settings.bootstrap_key):
+            _log.info("the first API key, for everything, is the one that was given")
+        elif not await access.opens(settings.bootstrap_key):
+            _log.warning("the given first API key opens nothing: there are others, or it was revoked")
+    check_reach(settings, keyed=await access.exists())
 
 
 async def _start(index: SearchIndex, reindexer: Reindexer) -> None:

@@ -14,13 +14,16 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
-from vectadb_server import __version__
+from vectadb_server import __version__, owner_socket
 from vectadb_server.app import application
 from vectadb_server.services import opened
+from vectadb_server.settings import SettingsError
+from vectadb_server.slow_clients import with_header_timeout
 from vectadb_server.stores.base import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-STOPPED, CANNOT_WORK, SECOND_SIGNAL = 0, 1, 130
+STOPPED, CANNOT_WORK, WRONG_USE, SECOND_SIGNAL = 0, 1, 2, 130
 _BACKLOG = 512
 _KEEP_ALIVE = 5  # seconds; clients close idle connections before
 _MOST_HEADERS = 64 * 1024  # bytes
@@ -42,11 +45,17 @@ class CannotServe(Exception):
 
 
 def serve(settings: Settings) -> NoReturn:
-    """Serve until told to stop, then end the process: 0 stopped, 1 it cannot work, 130 a second signal."""
+    """Serve until told to stop, then end the process.
+
+    Its code: 0 stopped, 1 it cannot work, 2 the settings are wrong, 130 a second signal.
+    """
     code = CANNOT_WORK
     try:
         asyncio.run(_serve(settings))
         code = STOPPED
+    except SettingsError as error:
+        sys.stderr.write(f"vectadb serve: the settings are wrong, nothing is served\n{error}\n")
+        code = WRONG_USE
     except (CannotServe, StoreUnavailable) as error:
         sys.stderr.write(f"vectadb serve: {error}\n")
     except KeyboardInterrupt:
@@ -66,14 +75,17 @@ def _leave(code: int) -> NoReturn:
 
 
 async def _serve(settings: Settings) -> None:
-    with _bound(settings) as sock:
+    with ExitStack() as stack:
+        sock = stack.enter_context(_bound(settings))
         async with opened(settings) as services:
             # A batch makes ten thousand objects that live for its time: at the usual threshold (700) the collector goes
             # through them, and now and then through all there is, for a fifth of an ingest's time.
             gc.freeze()
             gc.set_threshold(50_000, 20, 50)
+            own = stack.enter_context(owner_socket.listening(settings.data_dir))
             config = uvicorn.Config(
                 application(services),
+                http=with_header_timeout(settings.header_timeout),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -85,19 +97,18 @@ async def _serve(settings: Settings) -> None:
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)),
                 h11_max_incomplete_event_size=_MOST_HEADERS,
             )
-            server = _Server(config, settings, services)
+            server = _Server(config, settings, services, keyed=await services.access.exists())
             _on_signals(server)
-            await server.serve(sockets=[sock])
+            await server.serve(sockets=[sock, *own])
             _log.info("no requests are left; closing")
 
 
 class _Server(uvicorn.Server):
     """uvicorn, whose signals and first words are ours."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, services: Services, *, keyed: bool) -> None:
         super().__init__(config)
-        self._settings = settings
-        self._services = services
+        self._settings, self._services, self._keyed = settings, services, keyed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so.
@@ -110,7 +121,7 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         except OSError as error:
             raise _taken(self._settings, error) from None
-        _say_ready(self._settings, sockets[0])
+        _say_ready(self._settings, sockets[0], keyed=self._keyed)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the requests in progress end; those that follow events would never do so by themselves."""
@@ -139,11 +150,11 @@ def _on_signals(server: uvicorn.Server) -> None:
         loop.add_signal_handler(number, told, number)
 
 
-def _say_ready(settings: Settings, sock: socket.socket) -> None:
+def _say_ready(settings: Settings, sock: socket.socket, *, keyed: bool) -> None:
     host, port = sock.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    if not settings.loopback:
-        _log.warning("anyone who reaches %s may read and write: there are no keys", url)
+    if not settings.loopback and not keyed:
+        _log.warning("anyone who reaches %s may read and write: there are no API keys", url)
     if sys.stdout.isatty():
         sys.stdout.write(f"VectaDB {__version__} listens on {url}  data in {settings.data_dir}\n")
         sys.stdout.flush()

@@ -11,19 +11,22 @@ import ipaddress
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
+
+from vectadb_server.keys import weakness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "VECTADB_"
 #: Read by the commands, not by the server.
-OTHERS = frozenset({"CONFIG", "URL"})
+OTHERS = frozenset({"CONFIG", "URL", "API_KEY", "API_KEY_FILE"})
 
 _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+) ?([a-z]*)", re.IGNORECASE | re.ASCII)
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
 class SettingsError(Exception):
@@ -34,6 +37,10 @@ class Size(int):
     """A number of bytes; in the environment and in files also as text with a unit: ``16 MiB``."""
 
 
+#: User and password in an address.
+_PASSWORD = re.compile("//[^@/]*@")
+
+
 class Secret(str):
     """A text that is not shown: its ``repr`` does not tell it."""
 
@@ -41,6 +48,12 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "'…'"
+
+
+class Origins(tuple[str, ...]):
+    """Origins of web pages, exactly as browsers send them; in the environment separated by commas."""
+
+    __slots__ = ()
 
 
 def _about(text: str, expected: str) -> msgspec.Meta:
@@ -53,6 +66,8 @@ _SECONDS = "a number of seconds from 0 to 3600"
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
+_RATE = "a number from 0.001 to 1000000"
+Rate = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _IDENTIFIERS = "a letter, then at most 62 letters, digits or _"
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
@@ -87,6 +102,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     insecure: Annotated[
         bool, _about("Listen on an address that other machines reach, though there are no keys.", "true or false")
     ] = False
+    bootstrap_key: Annotated[
+        Secret | None,
+        _about(
+            "The first API key, for everything, where there never was one.", "a random text of 24 characters or more"
+        ),
+    ] = None
+    bootstrap_key_file: Annotated[Path | None, _about("File with that key.", "a file")] = None
+    cors_origins: Annotated[
+        Origins,
+        _about("Origins whose pages may call the API from a browser.", 'origins like "https://app.example", by commas'),
+    ] = Origins()
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         _about("The least severe log lines that are written.", "debug, info, warning or error"),
@@ -105,6 +131,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     max_followers: Annotated[
         Count, _about("Most clients of GET /api/v1/events/stream at once; further ones get 503.", _COUNT)
     ] = 64
+    max_read_requests: Annotated[Count, _about("Most reads in progress; further ones get 503.", _COUNT)] = 64
+    read_timeout: Annotated[
+        Seconds, _about("Longest time for answering a read, export and live tail apart.", _SECONDS)
+    ] = 30.0
+    header_timeout: Annotated[Seconds, _about("Longest time for a request's headers to arrive.", _SECONDS)] = 10.0
+    max_requests_per_second: Annotated[
+        Rate | None, _about("Most requests a second with one key that has no number of its own; unset: any.", _RATE)
+    ] = None
+    max_events_per_second: Annotated[
+        Rate | None, _about("Most events a second with one key that has no number of its own; unset: any.", _RATE)
+    ] = None
     body_timeout: Annotated[Seconds, _about("Longest time for a request body to arrive.", _SECONDS)] = 60.0
     shutdown_timeout: Annotated[
         Seconds, _about("Longest time that requests in progress are given when the server stops.", _SECONDS)
@@ -185,20 +222,51 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
             try:
                 values[name] = _convert(value, hints[name])
             except (ValueError, msgspec.ValidationError):
-                problems.append(f"{place}: found {value!r}; expected {_expected(hints[name])}")
+                problems.append(f"{place}: found {_shown(value, hints[name])}; expected {_expected(hints[name])}")
     if values.get("surreal_url") and not (values.get("surreal_password") or values.get("surreal_password_file")):
         problems.append(f"{PREFIX}SURREAL_PASSWORD: not set; expected the password of the user on the SurrealDB server")
+    _bootstrap(values, problems)
     if problems:
         raise SettingsError("\n".join(problems))
     settings = Settings(**values)
     if settings.embedder == "openai" and not (settings.embedder_url and settings.embedder_model):
         raise SettingsError("embedder openai: embedder_url and embedder_model must be set, too")
-    if not settings.loopback and not settings.insecure:
-        raise SettingsError(
-            f"host {settings.host}: other machines could reach the server, and it does not ask for keys. "
-            "Next: listen on 127.0.0.1, or add --insecure (VECTADB_INSECURE=true) if the network lets in only friends"
-        )
+    # A record that is there may hold keys: that is looked at once it is open.
+    if not (settings.bootstrap_key or settings.surreal_url or (settings.data_dir / "record").is_dir()):
+        check_reach(settings, keyed=False)
     return settings
+
+
+def check_reach(settings: Settings, *, keyed: bool) -> None:
+    """Refuse to be reached by other machines where there is no API key.
+
+    Raises:
+        SettingsError: the host is not loopback, there is no key, and nobody said ``insecure``.
+    """
+    if not settings.loopback and not settings.insecure and not keyed:
+        raise SettingsError(
+            f"host {settings.host}: other machines could reach the server, and there is no API key yet. Next: make one "
+            "with `vectadb keys create` while it listens on 127.0.0.1, or give the first with VECTADB_BOOTSTRAP_KEY; "
+            "or add --insecure (VECTADB_INSECURE=true) if the network lets in only friends"
+        )
+
+
+def _bootstrap(values: dict[str, Any], problems: list[str]) -> None:
+    """Read the file of the first key, and refuse a weak one."""
+    place, file = f"{PREFIX}BOOTSTRAP_KEY", values.get("bootstrap_key_file")
+    if file is not None:
+        place = f"{PREFIX}BOOTSTRAP_KEY_FILE"
+        if values.get("bootstrap_key"):
+            problems.append(f"{place}: found beside {PREFIX}BOOTSTRAP_KEY; expected one of the two")
+            return
+        try:
+            values["bootstrap_key"] = Secret(file.read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{place}: {file} cannot be read: {getattr(error, 'strerror', None) or 'not text'}")
+            return
+    text = values.get("bootstrap_key")
+    if text is not None and (wrong := weakness(text)) is not None:
+        problems.append(f"{place}: {wrong}. Next: take the output of `openssl rand -hex 32`")
 
 
 def secret(name: str, given: Secret | None, file: Path | None) -> Secret | None:
@@ -255,6 +323,8 @@ def _decode(kind: type, value: Any) -> Any:
         if isinstance(value, str) and value.strip():
             return Secret(value.strip())
         raise ValueError("not a secret")
+    if kind is Origins:
+        return _origins(value)
     found = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if found is None or found[2].lower() not in _UNITS:
         raise ValueError("not a size")
@@ -262,6 +332,23 @@ def _decode(kind: type, value: Any) -> Any:
     if not 1024 <= size < 2**40:
         raise ValueError("not a possible size")
     return Size(size)
+
+
+def _origins(value: Any) -> Origins:
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(item, str) for item in given):
+        raise ValueError("not origins")
+    origins = [item.strip().lower() for item in given if item.strip()]
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("not an origin")
+    return Origins(origins)
+
+
+def _shown(value: Any, hint: Any) -> str:
+    """What was found, without what nobody is to read."""
+    if Secret in get_args(get_args(hint)[0]):
+        return "something else"
+    return _PASSWORD.sub("//…@", repr(value))
 
 
 def _expected(hint: Any) -> str:

@@ -75,6 +75,7 @@ class Decoded(msgspec.Struct):
 
 _batch = msgspec.json.Decoder(WireBatch)
 _BOM = b"\xef\xbb\xbf"
+_SHORTEN = "shorten raw or properties"
 
 
 def decode_batch(body: bytes, *, idempotency_key: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> Decoded:
@@ -107,8 +108,10 @@ def decode_event(body: bytes, *, idempotency_key: str | None = None, max_event_b
     """Decode the body of ``POST /api/v1/events``, one event; the arguments are those of :func:`decode_batch`.
 
     Raises:
-        BadRequest: the body is not JSON (400), or not a valid event (422).
+        BadRequest: the body is not JSON (400), too large (413), or not a valid event (422).
     """
+    if len(body) > max_event_bytes:
+        raise BadRequest(413, "event", f"found {len(body):,} bytes; expected at most {max_event_bytes:,}: {_SHORTEN}")
     try:
         return _alone(body.removeprefix(_BOM), "event", idempotency_key, 0, max_event_bytes)
     except Refused as refused:
@@ -143,7 +146,7 @@ def _options(given: Any) -> Options:
 def _alone(encoded: bytes, path: str, key: str | None, index: int, limit: int) -> Event:
     """Decode one event that was cut out of its batch."""
     if len(encoded) > limit:
-        raise Refused("", f"found {len(encoded):,} bytes; expected at most {limit:,}: shorten raw or properties")
+        raise Refused("", f"found {len(encoded):,} bytes; expected at most {limit:,}: {_SHORTEN}")
     return _event(read_event(encoded, path), suspect(encoded, strict=False), key, index)
 
 

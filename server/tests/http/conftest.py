@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from vectadb_server.model import Event, Trace
-    from vectadb_server.stores.base import EventFilter, LogGroup, SearchFilter, TraceFilter
+    from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, SearchFilter, TraceFilter
     from vectadb_server.wire import Options
 
 HOUR = 3_600_000_000
@@ -108,6 +108,12 @@ class Memory:
     async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
         found = [trace for trace in self._traces() if is_trace(trace, where)]
         return _page(found, lambda trace: (-trace.start, trace.trace_id), limit, after)
+
+    async def groups(self, kind: Grouping, since: int, until: int, **_: Any) -> Page[Group]:
+        return Page([], None)
+
+    async def group(self, kind: Grouping, name: str, since: int, until: int) -> Group | None:
+        return None
 
     async def digest(
         self,
@@ -303,13 +309,13 @@ def until() -> Callable[[Callable[[], bool]], None]:
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command to its end."""
 
-    def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run_command(*arguments: str, timeout: float = DEADLINE, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*arguments),
             env=environment(**variables),
             capture_output=True,
             text=True,
-            timeout=DEADLINE,
+            timeout=timeout,
             check=False,
         )
 

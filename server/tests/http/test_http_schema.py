@@ -49,6 +49,8 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/agents",
         "/api/v1/search",
         "/api/v1/stats",
+        "/api/v1/auth/keys",
+        "/api/v1/auth/keys/{key_id}",
         "/api/v1/admin/check",
         "/api/v1/admin/reindex",
     }
@@ -57,7 +59,8 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
             assert operation["description"]
             assert all(parameter["description"] for parameter in operation.get("parameters", []))
             if path.startswith("/api/"):
-                assert {"200", "503"} <= set(operation["responses"])
+                assert {"401", "403", "429", "503"} <= set(operation["responses"])
+                assert {"200", "201"} & set(operation["responses"])
     names = [parameter["name"] for parameter in schema["paths"]["/api/v1/events"]["get"]["parameters"]]
     assert sorted(names) == sorted(
         [

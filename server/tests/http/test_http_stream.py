@@ -73,7 +73,7 @@ async def test_events_are_told_as_they_arrive_and_resumed(real: Any, unique: Any
             {"event_id": first["event_ids"][0], "timestamp": "2026-01-31T12:00:09.000000Z"},
         )
         between = messages.last_id
-        assert (await messages.next())[1]["event_id"] == late["event_ids"][0]
+        assert (await messages.next())[1]["event_id"] in late["event_ids"]
     missed = await real.take(at(3, session_id=unique))
     for given in ({"headers": {"last-event-id": between}}, {"last_event_id": between}):
         async with real.stream(

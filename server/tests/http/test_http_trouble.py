@@ -140,9 +140,9 @@ async def test_each_reply_has_an_id_and_a_sane_one_is_kept(client: Any) -> None:
 async def test_failures_are_logged_with_their_id(fake: Any, caplog: Any) -> None:
     caplog.set_level(logging.INFO, "vectadb_server")
     await fake.get("/health")
-    assert not caplog.records
     await fake.get("/nope")
-    [record] = caplog.records
+    # Others may log too: wordllama, once imported, has the root logger do so.
+    [record] = [record for record in caplog.records if record.name.startswith("vectadb_server")]
     assert record.getMessage() == "GET /nope: 404"
     assert record.duration_ms >= 0
 

@@ -146,3 +146,29 @@ def test_the_password_of_the_remote_record_is_needed_and_not_shown() -> None:
 def test_an_address_of_the_remote_record_is_one_of_a_web_socket_without_a_password(url: str) -> None:
     with pytest.raises(SettingsError, match=r"VECTADB_SURREAL_URL: found .*; expected an address like"):
         load({}, {"VECTADB_SURREAL_URL": url, "VECTADB_SURREAL_PASSWORD": "x"})
+
+
+def test_the_first_key_is_strong_and_not_told(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("an-operators-own-random-text\n")
+    chosen = load({}, {"VECTADB_BOOTSTRAP_KEY_FILE": str(file), "VECTADB_HOST": "0.0.0.0"})
+    assert chosen.bootstrap_key == "an-operators-own-random-text"
+    assert "own-random" not in repr(chosen)
+    for environ, said in (
+        ({"VECTADB_BOOTSTRAP_KEY": "hunter2"}, "VECTADB_BOOTSTRAP_KEY: found 7 characters; expected 24 to 512"),
+        ({"VECTADB_BOOTSTRAP_KEY": "x" * 40}, "found only 1 different characters"),
+        ({"VECTADB_BOOTSTRAP_KEY_FILE": str(tmp_path / "none")}, "none cannot be read: No such file"),
+        ({"VECTADB_BOOTSTRAP_KEY_FILE": str(file), "VECTADB_BOOTSTRAP_KEY": "y" * 40}, "expected one of the two"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load({}, environ)
+        assert said in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_origins_are_exact() -> None:
+    chosen = load({}, {"VECTADB_CORS_ORIGINS": "https://App.example, http://localhost:3000"})
+    assert chosen.cors_origins == ("https://app.example", "http://localhost:3000")
+    for wrong in ("*", "app.example", "https://app.example/", "https://*.example", "null"):
+        with pytest.raises(SettingsError, match="expected origins like"):
+            load({}, {"VECTADB_CORS_ORIGINS": wrong})

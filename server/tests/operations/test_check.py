@@ -192,8 +192,11 @@ def test_without_a_server_it_works_on_the_directory_itself(data: Path, tmp_path:
         )
 
 
-def test_a_directory_that_a_server_has_is_left_alone(data: Path, serve: Callable[..., Any]) -> None:
+def test_a_directory_that_a_server_has_is_left_to_it(data: Path, serve: Callable[..., Any]) -> None:
     with serve(data) as server:
+        ended = run("check", "--data-dir", str(data))  # over the server's socket
+        assert (ended.returncode, ended.stderr) == (0, "")
+        (data / "vectadb.sock").unlink()
         ended = run("check", "--data-dir", str(data))
         assert ended.returncode == 1
         assert f"another VectaDB server has it (process {server.popen.pid})" in ended.stderr

@@ -307,3 +307,12 @@ class TestReplies:
         source = {**STREAM, "log_id": "a", "part": "0.1", "timestamp": NOW}
         body = encode_event(decoded(source=source))["source"]
         assert decoded(source=body) == decoded(source=source)
+
+
+def test_an_event_alone_that_is_too_large_is_refused_as_such() -> None:
+    body = b'{"timestamp": "2026-01-01T00:00:00Z", "raw": "long"}'
+    with pytest.raises(
+        BadRequest, match="event: found 52 bytes; expected at most 51: shorten raw or properties"
+    ) as caught:
+        decode_event(body, max_event_bytes=51)
+    assert caught.value.status == 413

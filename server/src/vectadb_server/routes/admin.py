@@ -1,10 +1,10 @@
-"""``/api/v1/admin``: making the search index anew, and checking it. For callers on the server's own machine only."""
+"""``/api/v1/admin``: making the search index anew, and checking it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter, SkipValidation
 
@@ -14,7 +14,6 @@ from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.errors import Refusal
 from vectadb_server.services import Services
-from vectadb_server.settings import is_loopback
 from vectadb_server.stores.rows import day_of
 
 if TYPE_CHECKING:
@@ -25,15 +24,20 @@ _PATH = "/api/v1/admin/reindex"
 _CHECK = "/api/v1/admin/check"
 
 
-@post(_PATH, status_code=200, tags=_TAGS, responses=docs.replies(Progress, "It has begun", errors=(400, 403)))
+@post(
+    _PATH,
+    opt={"scope": "admin"},
+    status_code=200,
+    tags=_TAGS,
+    responses=docs.replies(Progress, "It has begun", errors=(400, 403)),
+)
 async def post_reindex(
-    request: Request[Any, Any, Any],
     services: NamedDependency[SkipValidation[Services]],
     since: q.Since = None,
     until: q.Until = None,
 ) -> Response[Progress]:
     """Make the days from `since` to `until`, by default all, anew from the record. Ingest and search go on."""
-    reindexer = _reindexer(request, services)
+    reindexer = _reindexer(services)
     days: Sequence[str] = await services.record.days()
     if since is not None or until is not None:
         start, end = q.span_of_time(since, until, services.now(), back=services.now())
@@ -41,49 +45,48 @@ async def post_reindex(
     return Response(await reindexer.begin(days))
 
 
-@get(_PATH, tags=_TAGS, responses=docs.replies(Progress, "How far it is", errors=(403,)))
-async def read_reindex(
-    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
-) -> Response[Progress]:
+@get(_PATH, opt={"scope": "admin"}, tags=_TAGS, responses=docs.replies(Progress, "How far it is", errors=(403,)))
+async def read_reindex(services: NamedDependency[SkipValidation[Services]]) -> Response[Progress]:
     """Say how far it is."""
-    return Response(await _reindexer(request, services).progress())
+    return Response(await _reindexer(services).progress())
 
 
-@post(_CHECK, status_code=200, tags=_TAGS, responses=docs.replies(Checked, "It has begun", errors=(400, 403)))
+@post(
+    _CHECK,
+    opt={"scope": "admin"},
+    status_code=200,
+    tags=_TAGS,
+    responses=docs.replies(Checked, "It has begun", errors=(400, 403)),
+)
 async def post_check(
-    request: Request[Any, Any, Any],
     services: NamedDependency[SkipValidation[Services]],
     repair: Annotated[bool, QueryParameter(name="repair", description="Mend what differs, and look again.")] = False,
 ) -> Response[Checked]:
     """Compare the record with search index, digests and trace summaries; `repair` mends what differs."""
-    return Response(_checker(request, services).begin(repair=repair))
+    return Response(_checker(services).begin(repair=repair))
 
 
-@get(_CHECK, tags=_TAGS, responses=docs.replies(Checked, "How far it is, or what it found", errors=(403,)))
-async def read_check(
-    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
-) -> Response[Checked]:
+@get(
+    _CHECK,
+    opt={"scope": "admin"},
+    tags=_TAGS,
+    responses=docs.replies(Checked, "How far it is, or what it found", errors=(403,)),
+)
+async def read_check(services: NamedDependency[SkipValidation[Services]]) -> Response[Checked]:
     """Say how far the check is; once it is through, what it found."""
-    return Response(_checker(request, services).progress())
+    return Response(_checker(services).progress())
 
 
-def _reindexer(request: Request[Any, Any, Any], services: Services) -> Reindexer:
-    _local(request, "reindex")
+def _reindexer(services: Services) -> Reindexer:
     if services.reindexer is None:
         raise Refusal(404, "this server has no index to make anew")
     return services.reindexer
 
 
-def _checker(request: Request[Any, Any, Any], services: Services) -> Checker:
-    _local(request, "check")
+def _checker(services: Services) -> Checker:
     if services.checker is None:
         raise Refusal(404, "this server has no index to check")
     return services.checker
-
-
-def _local(request: Request[Any, Any, Any], command: str) -> None:
-    if request.client is None or not is_loopback(request.client.host):
-        raise Refusal(403, f"this is for callers on the server's own machine. Next: run `vectadb {command}` there")
 
 
 HANDLERS: list[Any] = [post_reindex, read_reindex, post_check, read_check]

@@ -85,15 +85,17 @@ class Held:
         self._admission.grow(self, size)
 
 
-async def read_json(request: Request[Any, Any, Any], settings: Settings, held: Held | None = None) -> bytes:
-    """Return the body of a JSON request, decompressed.
+async def read_json(
+    request: Request[Any, Any, Any], settings: Settings, held: Held | None = None, *, limit: int | None = None
+) -> bytes:
+    """Return the body of a JSON request, decompressed; it has at most ``limit`` bytes (default: ``max_body``).
 
     Raises:
         Refusal: 400 where the compression is broken or the body incomplete, 408 where it does not arrive in time, 413
             where it is too large, 415 where it is of another kind, 503 where there is no room for it.
     """
     gzipped = _check_kind(request)
-    limit = settings.max_body
+    limit = settings.max_body if limit is None else min(limit, settings.max_body)
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)

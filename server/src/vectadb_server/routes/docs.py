@@ -10,6 +10,7 @@ from litestar.openapi import ResponseSpec
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
+    Components,
     Example,
     OpenAPIFormat,
     OpenAPIMediaType,
@@ -18,6 +19,7 @@ from litestar.openapi.spec import (
     Reference,
     RequestBody,
     Schema,
+    SecurityScheme,
 )
 from litestar.router import Router
 
@@ -61,6 +63,7 @@ SEARCH: dict[str, Any] = {
 RECORDS: dict[str, Any] = {
     "records": [{"event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11", "timestamp": "2026-01-31T12:00:00.000Z"}]
 }
+NEW_KEY: dict[str, Any] = {"name": "the agent in eu-central-1", "scopes": ["ingest"], "expires": "90d"}
 EVENT_FOUND: dict[str, Any] = {
     "event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11",
     **{name: EVENT[name] for name in ("timestamp", "event_type")},
@@ -158,6 +161,21 @@ _RECORDS = Schema(
         )
     },
 )
+_RATE = Schema(type=OpenAPIType.NUMBER, minimum=0.001, maximum=1_000_000)
+_NEW_KEY = Schema(
+    type=_OBJECT,
+    required=["name", "scopes"],
+    additional_properties=False,
+    properties={
+        "name": Schema(type=_TEXT, min_length=1, max_length=100, description="For people."),
+        "scopes": Schema(
+            type=OpenAPIType.ARRAY, min_items=1, max_items=3, items=Schema(type=_TEXT, enum=["ingest", "read", "admin"])
+        ),
+        "expires": _name("RFC 3339, a date, or how long it holds: 12h, 30d, 4w; omitted: for ever."),
+        "max_requests_per_second": _RATE,
+        "max_events_per_second": _RATE,
+    },
+)
 _FILTERS: dict[str, Reference | Schema] = {
     name: Schema(type=_TEXT)
     for name in ("trace", "session", "agent", "system", "log_group", "log_stream", "since", "until")
@@ -196,25 +214,36 @@ TakesEvent = _takes(_EVENT, EVENT)
 TakesBatch = _takes(_BATCH, BATCH)
 TakesRecords = _takes(_RECORDS, RECORDS)
 TakesSearch = _takes(_SEARCH, SEARCH)
+TakesNewKey = _takes(_NEW_KEY, NEW_KEY)
 
 _WHEN = {
     400: "The request is not what the route takes",
-    403: "A page of another site asks",
+    401: "There are API keys, and the request carries none that holds",
+    403: "The key lacks the scope that this needs, or a page of another site asks",
     404: "There is no such thing",
     408: "The body did not arrive in time",
     413: "The body is too large, or holds too many events",
     415: "The body is not JSON, or compressed in another way than gzip",
     422: "The body is JSON, but not of the right shape",
+    429: "The key has done as much as it may for now; Retry-After says when to come back",
     503: "Overloaded, or an engine is away; Retry-After says when to come back",
 }
 
 
-def replies(kind: Any, what: str, example: Any = None, *, errors: tuple[int, ...] = (400,)) -> dict[int, ResponseSpec]:
-    """Describe what a route answers: 200 with ``kind``, and the errors that its clients should expect."""
+def replies(
+    kind: Any,
+    what: str,
+    example: Any = None,
+    *,
+    errors: tuple[int, ...] = (400,),
+    status: int = 200,
+    public: bool = False,
+) -> dict[int, ResponseSpec]:
+    """Describe what a route answers: ``status`` with ``kind``, and the errors that its clients should expect."""
     examples = None if example is None else [Example(summary=what, value=example)]
-    specs = {200: ResponseSpec(kind, generate_examples=False, description=what, examples=examples)}
-    for status in (*errors, 403, 503):
-        specs[status] = ResponseSpec(ErrorReply, generate_examples=False, description=_WHEN[status])
+    specs = {status: ResponseSpec(kind, generate_examples=False, description=what, examples=examples)}
+    for error in (*errors, *(() if public else (401, 429)), 403, 503):
+        specs[error] = ResponseSpec(ErrorReply, generate_examples=False, description=_WHEN[error])
     return specs
 
 
@@ -230,6 +259,18 @@ def openapi() -> OpenAPIConfig:
         version=__version__,
         description="Takes agent events, groups them into traces, keeps and finds them.",
         use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "bearer": SecurityScheme(type="http", scheme="bearer", description="An API key."),
+                "header": SecurityScheme(
+                    type="apiKey", name="X-API-Key", security_scheme_in="header", description="An API key."
+                ),
+            }
+        ),
+        # Either of the two; neither while there is no key.
+        security=[{"bearer": []}, {"header": []}, {}],
         render_plugins=[JsonRenderPlugin(media_type=MediaType.JSON)],
-        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=not_found),
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, opt={"scope": "public"}, after_request=not_found
+        ),
     )

@@ -40,8 +40,8 @@ _Region = Annotated[str | None, QueryParameter(name="region", description="Regio
 
 @get(
     "/api/v1/events",
-    tags=_TAGS,
     opt={"scope": "read"},
+    tags=_TAGS,
     responses=docs.listed(EventPage, "A page", {"events": [docs.EVENT_FOUND], "next_cursor": docs.CURSOR}),
 )
 async def list_events(
@@ -96,8 +96,8 @@ async def list_events(
 
 @get(
     "/api/v1/events/{event_id:str}",
-    tags=_TAGS,
     opt={"scope": "read"},
+    tags=_TAGS,
     responses=docs.replies(EventReply, "The event", docs.EVENT_FOUND, errors=(400, 404)),
 )
 async def read_event(
@@ -114,6 +114,7 @@ async def read_event(
 
 @get(
     "/api/v1/events/digest",
+    opt={"scope": ("ingest", "read")},
     tags=_TAGS,
     responses=docs.replies(DigestReply, "Counts and digests"),
 )
@@ -156,6 +157,7 @@ async def read_digest(
 
 @get(
     "/api/v1/events/records",
+    opt={"scope": ("ingest", "read")},
     tags=_TAGS,
     responses=docs.replies(RecordsReply, "A page, in no order"),
 )
@@ -185,6 +187,7 @@ async def list_records(
 
 @post(
     "/api/v1/events/missing",
+    opt={"scope": ("ingest", "read")},
     status_code=200,
     operation_class=docs.TakesRecords,
     tags=_TAGS,

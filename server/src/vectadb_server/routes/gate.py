@@ -9,14 +9,16 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vectadb_server import ids, logs
+from vectadb_server import ids, keys, logs
+from vectadb_server.routes.enforce import is_owner
 from vectadb_server.routes.errors import body_of
 from vectadb_server.settings import is_loopback
+from vectadb_server.stores.base import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-    from vectadb_server.metrics import Metrics
+    from vectadb_server.services import Services
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -29,14 +31,35 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 
 
-def gate(app: App, metrics: Metrics, *, loopback: bool) -> App:
+_NO_RESOURCES = "default-src 'none'; frame-ancestors 'none'"
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", _NO_RESOURCES.encode()),
+    (b"cache-control", b"no-store"),
+)
+"""On every reply that does not say otherwise: nothing of it is kept, framed, guessed at, or taken for a page."""
+_FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
+_PREFLIGHT_AGE = b"600"  # seconds
+_ALLOWED_METHODS = b"GET, POST, DELETE"
+_ALLOWED_HEADERS = (
+    b"authorization, x-api-key, content-type, content-encoding, idempotency-key, last-event-id, x-request-id"
+)
+_EXPOSED_HEADERS = b"retry-after, x-request-id, www-authenticate"
+
+
+def gate(app: App, services: Services) -> App:
     """Wrap ``app``.
 
     - Each request has an id (the client's ``X-Request-Id`` where it is sane): in the log and in the reply.
-    - Where only this machine reaches the server, the ``Host`` must be this machine too: a page of another site whose
-      name was made to point here (DNS rebinding) is refused. A page of another origin may not write, anywhere.
+    - While there is no API key and only this machine reaches the server, ``Host`` and ``Origin`` must be this machine
+      too: a page of another site whose name was made to point here (DNS rebinding) is refused, and so is what a proxy
+      forwards. A page of another origin may not write, anywhere, unless ``cors_origins`` names it.
+    - Each reply carries the headers that keep browsers from making more of it than it is.
     - Each request is counted with its duration; those that fail are logged.
     """
+    metrics, origins = services.metrics, frozenset(services.settings.cors_origins)
 
     async def through(scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,20 +68,31 @@ def gate(app: App, metrics: Metrics, *, loopback: bool) -> App:
         began = time.perf_counter()
         headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
         given = headers.get(b"x-request-id", "")
-        number = given if _SANE_ID.fullmatch(given) else ids.uuid7()
+        number = given if _SANE_ID.fullmatch(given) and keys.IN_TEXT.search(given) is None else ids.uuid7()
+        origin = headers.get(b"origin", "").lower()
+        friend = origin in origins
         status = 0
 
         async def reply(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = [(b"x-request-id", number.encode()), (b"x-content-type-options", b"nosniff")]
-                message["headers"] = [*message.get("headers", ()), *own]
+                said = [(name.lower(), value) for name, value in message.get("headers", ())]
+                names = {name for name, _ in said}
+                own = [(b"x-request-id", number.encode()), *(_cors(origin) if friend else ())]
+                own += [(b"vary", b"Origin")] if origins else []
+                own += [header for header in _HEADERS if header[0] not in names]
+                message["headers"] = [*said, *own]
             await send(message)
 
         token = logs.request_id.set(number)
         try:
-            refusal = _refusal(scope["method"], headers, loopback=loopback)
+            if friend and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                await _preflight(reply)
+                return
+            refusal = None if friend else _cross_origin(scope["method"], headers)
+            if refusal is None and services.settings.loopback and not is_owner(scope) and not await _keyed(services):
+                refusal = _elsewhere(headers, friend=friend)
             if refusal is not None:
                 await _forbid(refusal, reply)
             else:
@@ -82,13 +116,45 @@ def gate(app: App, metrics: Metrics, *, loopback: bool) -> App:
     return through
 
 
-def _refusal(method: str, headers: dict[bytes, str], *, loopback: bool) -> str | None:
+async def _keyed(services: Services) -> bool:
+    """Whether there is an API key; while nobody knows, the server is as careful as without."""
+    try:
+        return await services.access.exists()
+    except StoreUnavailable:
+        return False
+
+
+def _cross_origin(method: str, headers: dict[bytes, str]) -> str | None:
     host, origin = headers.get(b"host"), headers.get(b"origin")
-    if loopback and host is not None and not _is_here(host):
-        return f"the Host header is {host!r}; this server answers to 127.0.0.1 and localhost only"
     if method not in _SAFE and origin is not None and _place(origin) != (host or "").lower():
         return f"a page of {origin!r} may not send this here: its Origin is not this server"
     return None
+
+
+def _elsewhere(headers: dict[bytes, str], *, friend: bool) -> str | None:
+    """Say what in a request is not of this machine."""
+    host, origin = headers.get(b"host"), headers.get(b"origin")
+    if host is not None and not _is_here(host):
+        return f"the Host header is {host!r}; without API keys this server answers to 127.0.0.1 and localhost only"
+    if origin is not None and not friend and not _is_here(_place(origin) or ""):
+        return f"the Origin header is {origin!r}; without API keys this server answers to pages of this machine only"
+    if any(name in headers for name in _FORWARDED):
+        return "a proxy forwards this; without API keys this server answers to this machine only. Next: make a key"
+    return None
+
+
+def _cors(origin: str) -> list[tuple[bytes, bytes]]:
+    return [(b"access-control-allow-origin", origin.encode()), (b"access-control-expose-headers", _EXPOSED_HEADERS)]
+
+
+async def _preflight(send: Send) -> None:
+    headers = [
+        (b"access-control-allow-methods", _ALLOWED_METHODS),
+        (b"access-control-allow-headers", _ALLOWED_HEADERS),
+        (b"access-control-max-age", _PREFLIGHT_AGE),
+    ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _place(origin: str) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from vectadb_server import __version__
 from vectadb_server.metrics import CONTENT_TYPE
 from vectadb_server.routes import docs
+from vectadb_server.routes.enforce import caller_of
 from vectadb_server.routes.replies import Alive, Engine, Engines, Ready
 from vectadb_server.services import Services
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
@@ -23,27 +24,42 @@ _TAGS = ["health"]
 _PATIENCE = 2.0  # seconds that an engine is given to answer
 
 
-@get("/health", tags=_TAGS, responses=docs.replies(Alive, "Alive", errors=()))
+@get(
+    "/health",
+    opt={"scope": "public"},
+    security=[{}],
+    tags=_TAGS,
+    responses=docs.replies(Alive, "Alive", errors=(), public=True),
+)
 async def read_health() -> Response[Alive]:
     """Say whether the process answers."""
     return Response(Alive("ok", __version__))
 
 
-@get("/health/ready", tags=_TAGS, responses=docs.replies(Ready, "Ready, or degraded", errors=()))
-async def read_ready(services: NamedDependency[SkipValidation[Services]]) -> Response[Ready]:
-    """Say how each engine is; 503 where the record, without which nothing works, is away."""
+@get(
+    "/health/ready",
+    opt={"scope": "public"},
+    security=[{}],
+    tags=_TAGS,
+    responses=docs.replies(Ready, "Ready, or degraded", errors=(), public=True),
+)
+async def read_ready(
+    request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
+) -> Response[Ready]:
+    """Say how each engine is; 503 where the record, without which nothing works, is away. Strangers learn no more."""
     record, search, indexer = await asyncio.gather(
         _asked(_record(services)), _asked(services.index.count()), _asked_indexer(services)
     )
     down = record.status != "ok"
     well = not down and search.status == "ok" and indexer.status == "ok"
-    ready = Ready(
-        "unavailable" if down else "ready" if well else "degraded", __version__, Engines(record, search, indexer)
-    )
+    engines = Engines(record, search, indexer)
+    if caller_of(request) is None:
+        engines = Engines(*(Engine(engine.status) for engine in (record, search, indexer)))
+    ready = Ready("unavailable" if down else "ready" if well else "degraded", __version__, engines)
     return Response(ready, status_code=503 if down else 200, headers={"Retry-After": "1"} if down else {})
 
 
-@get("/metrics", tags=_TAGS, media_type="text/plain")
+@get("/metrics", opt={"scope": "read", "bounded": False}, tags=_TAGS, media_type="text/plain")
 async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> Response[bytes]:
     """Return the counts in Prometheus' text format."""
     try:

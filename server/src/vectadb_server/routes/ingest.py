@@ -11,6 +11,7 @@ from litestar.params import SkipValidation
 from vectadb_server.ingest import Outcome, Status
 from vectadb_server.routes import docs
 from vectadb_server.routes.bodies import Admission, check_count, read_json
+from vectadb_server.routes.enforce import spend_events
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import Accepted, BatchReply, EventFailure
 from vectadb_server.services import Services
@@ -24,6 +25,7 @@ _TAGS = ["ingest"]
 @post(
     "/api/v1/events",
     status_code=200,
+    opt={"scope": "ingest"},
     operation_class=docs.TakesEvent,
     tags=_TAGS,
     responses=docs.replies(Accepted, "The event is durable", errors=(400, 408, 413, 415, 422)),
@@ -38,6 +40,7 @@ async def post_event(
     with admission.place() as held:
         body = await read_json(request, services.settings, held)
         event = decode_event(body, idempotency_key=key)
+        await spend_events(services, request, 1)
         [outcome] = await services.taker.ingest([event], Options())
     services.metrics.count([outcome.status])
     if outcome.status == "failed":
@@ -58,6 +61,7 @@ async def post_event(
 @post(
     "/api/v1/events/batch",
     status_code=200,
+    opt={"scope": "ingest"},
     operation_class=docs.TakesBatch,
     tags=_TAGS,
     responses=docs.replies(BatchReply, "What became of each event", errors=(400, 408, 413, 415, 422)),
@@ -78,6 +82,7 @@ async def post_batch(
         body = await read_json(request, services.settings, held)
         check_count(body, services.settings.max_batch_events)
         decoded = decode_batch(body, idempotency_key=key)
+        await spend_events(services, request, len(decoded.events))
         outcomes = await services.taker.ingest(decoded.events, decoded.options) if decoded.events else []
     reply = _batch_reply(decoded, outcomes)
     services.metrics.count(reply.statuses)

@@ -29,7 +29,7 @@ _HEADERS = {
 }
 
 
-@get("/", include_in_schema=False, media_type="text/html")
+@get("/", opt={"scope": "public"}, include_in_schema=False, media_type="text/html")
 async def read_page() -> Response[bytes]:
     """Return the page."""
     return Response(_PAGE, headers=_HEADERS)

@@ -38,7 +38,12 @@ _Bucket = Annotated[
 ]
 
 
-@get("/api/v1/stats", tags=["stats"], responses=docs.replies(StatsReply, "Counts, tokens and latency"))
+@get(
+    "/api/v1/stats",
+    opt={"scope": "read"},
+    tags=["stats"],
+    responses=docs.replies(StatsReply, "Counts, tokens and latency"),
+)
 async def read_stats(
     services: NamedDependency[SkipValidation[Services]],
     since: q.Since = None,
