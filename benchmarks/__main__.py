@@ -6,7 +6,7 @@ import argparse
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, search_rows, server_rows
+from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, search_rows, server_rows, stored_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "freshness": server_rows.freshness,
     "ingest": server_rows.ingest,
     "search": search_rows.search,
+    "stored": stored_rows.stored,
     "reads": functools.partial(chaos_lags.lags, chaos.SEED, short=True),
 }
 

@@ -10,7 +10,7 @@ SIZE = 1024
 STAMP = "@STAMP@"
 """Stands for the date and time down to the second in each message: ``2026-01-01T00:00:00``."""
 
-_WORDS = """
+WORDS = """
 account agent answer archive balance batch book branch budget cache carrier chapter check city claim client column
 compare context contract cost country customer date decide delay deliver document draft email error estimate evidence
 figure file filter final find flight forecast found graph harbour hotel index invoice item journal lead ledger letter
@@ -20,7 +20,7 @@ report request result return review route rule sales sample schedule search sect
 stock store summary supplier table task team ticket tool total trade train transfer travel update user value vendor
 version visit warehouse weather week weight window word year
 """.split()
-_TOOLS = ("search_orders", "get_weather", "read_document", "query_ledger", "book_flight", "send_email")
+TOOLS = ("search_orders", "get_weather", "read_document", "query_ledger", "book_flight", "send_email")
 
 
 def messages(count: int, *, seed: int = 0) -> list[str]:
@@ -38,7 +38,7 @@ def _message(random_: random.Random, number: int) -> str:
         "event_type": "tool_result" if result else "tool_call",
         "request_id": _hex(random_, 32),
         "session_id": f"session-{random_.randrange(10**6)}",
-        "gen_ai.tool.name": random_.choice(_TOOLS),
+        "gen_ai.tool.name": random_.choice(TOOLS),
         "gen_ai.tool.call.id": f"call_{_hex(random_, 24)}",
         "gen_ai.tool.call.arguments": {"query": _text(random_, 6), "limit": random_.randrange(100), "exact": result},
         "usage": {"input_tokens": random_.randrange(4000), "output_tokens": random_.randrange(900)},
@@ -53,7 +53,7 @@ def _message(random_: random.Random, number: int) -> str:
 
 
 def _text(random_: random.Random, words: int) -> str:
-    return " ".join(random_.choices(_WORDS, k=words))
+    return " ".join(random_.choices(WORDS, k=words))
 
 
 def _hex(random_: random.Random, digits: int) -> str:

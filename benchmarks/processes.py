@@ -137,12 +137,23 @@ class Process:
         now, peak = (int(kib[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
         return now, peak
 
+    def anonymous(self) -> tuple[float, float]:
+        """Memory that is no file's, in MB (10^6 bytes): of the process itself, and of its children in all."""
+        pid = self._child.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return _anonymous(str(pid)), sum(map(_anonymous, children))
+
     def _failed(self, why: str) -> BenchmarkFailed:
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip().splitlines()[-15:]
         words = self._child.args
         assert isinstance(words, list)
         return BenchmarkFailed("\n".join([f"{' '.join(map(str, words[:4]))}: {why}", *said]))
+
+
+def _anonymous(pid: str) -> float:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("Anonymous:"))
 
 
 @contextlib.contextmanager

@@ -6,18 +6,17 @@ import contextlib
 import http.client
 import json
 import random
-import socket
 import tempfile
 import threading
 import time
 import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.agent_rows import PYTHON
 from benchmarks.processes import AWS, BIN, BenchmarkFailed, Process, running
+from benchmarks.served import free_port, get, pending, serving
 from benchmarks.table import Row, median, percentile
 from benchmarks.wire_batches import BATCH, batches, compressed
 
@@ -39,7 +38,7 @@ def ingest() -> list[Row]:
             command = [PYTHON, "-m", "benchmarks.bare_insert", BATCHES, Path(name) / "bare"]
             with running(command) as engine:
                 bare.append(float(engine.finish(120).splitlines()[-1]))
-            with _server(Path(name)) as (server, port):
+            with serving(Path(name)) as (server, port):
                 rates = _offered(server, port, compressed(batches(BATCHES)))
         acknowledged.append(rates[0])
         indexed.append(rates[1])
@@ -63,7 +62,7 @@ def freshness() -> list[Row]:
     with (
         tempfile.TemporaryDirectory(prefix="vectadb-benchmark-") as name,
         _moto() as endpoint,
-        _server(Path(name)) as (_, port),
+        serving(Path(name)) as (_, port),
     ):
         # Only here: importing boto3 takes as long as some of the other measurements.
         import boto3
@@ -149,7 +148,7 @@ def _put(client: Any, trace: str) -> None:
 
 def _visible(port: int, trace: str) -> bool:
     try:
-        return bool(_get(port, f"/api/v1/traces/{trace}")["events"])
+        return bool(get(port, f"/api/v1/traces/{trace}")["events"])
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 404:
@@ -180,42 +179,15 @@ def _offered(server: Process, port: int, bodies: list[bytes]) -> tuple[float, fl
         for each in [pool.submit(client) for _ in range(CLIENTS)]:
             each.result()
     acknowledged = time.monotonic() - began
-    server.wait_until(lambda: _pending(port) == 0, "the indexer to be through", timeout=120)
+    server.wait_until(lambda: pending(port) == 0, "the indexer to be through", timeout=120)
     indexed = time.monotonic() - began
     total = len(bodies) * BATCH
     return total / acknowledged, total / indexed
 
 
-def _pending(port: int) -> int:
-    indexer = _get(port, "/health/ready")["engines"]["indexer"]
-    # Where the indexer cannot say, nothing is known.
-    return 1 if indexer["pending"] is None else int(indexer["pending"])
-
-
-def _get(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as reply:
-        return json.loads(reply.read())
-
-
-@contextlib.contextmanager
-def _server(directory: Path) -> Iterator[tuple[Process, int]]:
-    port = _free_port()
-    command = [BIN / "vectadb", "serve", "--port", port, "--data-dir", directory / "data", "--log-level", "warning"]
-    with running(command) as server:
-        server.wait_until(lambda: _ready(port), "vectadb serve to be ready")
-        yield server, port
-
-
-def _ready(port: int) -> bool:
-    try:
-        return bool(_get(port, "/health/ready")["status"] == "ready")
-    except (urllib.error.URLError, ConnectionError):
-        return False
-
-
 @contextlib.contextmanager
 def _moto() -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     with running([BIN / "moto_server", "-p", port]) as moto:
         moto.wait_until(lambda: _answers(port), "the emulated CloudWatch")
         yield f"http://127.0.0.1:{port}"
@@ -223,13 +195,7 @@ def _moto() -> Iterator[str]:
 
 def _answers(port: int) -> bool:
     try:
-        _get(port, "/moto-api/data.json")
+        get(port, "/moto-api/data.json")
     except (urllib.error.URLError, ConnectionError):
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
