@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from vectadb_server.routes.queries import listed
+
 pytestmark = pytest.mark.anyio
 
 EVENTS, TRACES = "/api/v1/events", "/api/v1/traces"
@@ -198,3 +200,8 @@ async def test_what_is_too_much_to_count_is_refused(fake: Any, memory: Any) -> N
     reply = await fake.get("/api/v1/stats")
     assert (reply.status_code, reply.json()["error"]) == (400, "too_much")
     assert "ask for a shorter time" in reply.json()["message"]
+
+
+def test_a_blank_type_is_one_and_no_filter_left_out() -> None:
+    assert listed([" \t"]) == (" \t",)
+    assert listed(["", "a, b,,", "c"]) == ("a", "b", "c")

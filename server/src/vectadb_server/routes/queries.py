@@ -106,15 +106,21 @@ def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
 
 
 def listed(values: list[str] | None) -> tuple[str, ...]:
-    """Return the items of a parameter that may be repeated, or be a comma list.
+    """Return the items of a parameter that may be repeated, or be a comma list; one without a comma is taken as it is.
 
     Raises:
         Refusal: 400, they are too many.
     """
-    found = tuple(dict.fromkeys(item for value in values or () for part in value.split(",") if (item := part.strip())))
+    found = tuple(dict.fromkeys(item for value in values or () for item in _items(value)))
     if len(found) > _MOST_LISTED:
         raise Refusal(400, f"a list of {len(found)} items; at most {_MOST_LISTED} are possible", code="invalid_query")
     return found
+
+
+def _items(value: str) -> list[str]:
+    if "," not in value:
+        return [value] if value else []  # Types may be blank: clients may call them what they like.
+    return [item for part in value.split(",") if (item := part.strip())]
 
 
 def among(name: str, values: list[str] | None, known: tuple[T, ...]) -> tuple[T, ...]:
@@ -123,7 +129,7 @@ def among(name: str, values: list[str] | None, known: tuple[T, ...]) -> tuple[T,
     Raises:
         Refusal: 400, one is not among them.
     """
-    found = listed(values)
+    found = tuple(item.strip() for item in listed(values))
     for item in found:
         if item not in known:
             text = f"{name}: found {item!r}; expected some of {', '.join(map(str, known))}"
@@ -223,7 +229,7 @@ def event_filter(
         since=when("since", since, now),
         until=when("until", until, now),
         request_id=request_id or None,
-        levels=tuple(name.upper() for name in listed(levels)),
+        levels=tuple(name.strip().upper() for name in listed(levels)),
         failed=error,
         tool=tool or None,
         model=model or None,
