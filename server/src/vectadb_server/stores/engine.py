@@ -27,7 +27,17 @@ if TYPE_CHECKING:
 
     from vectadb_server.stores.space import Space
 
-__all__ = ["CannotOpen", "Conflict", "Connection", "connect", "key_of", "log_size", "record"]
+__all__ = [
+    "CannotOpen",
+    "Conflict",
+    "Connection",
+    "canonical",
+    "connect",
+    "key_of",
+    "log_size",
+    "range_of",
+    "record",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +65,20 @@ def key_of(reference: Any) -> Any:
     return reference.id
 
 
-_NONE_TAG, _RECORD_TAG = 6, 8
+_NONE_TAG, _RECORD_TAG, _RANGE_TAG, _BEYOND_TAG = 6, 8, 49, 51
 _NONE = cbor2.CBORTag(_NONE_TAG, None)
 """SurrealDB's NONE (a field that is not there), which the SDK makes of Python's ``None``; CBOR's own null is NULL."""
+
+
+def range_of(table: str, after: Any = None) -> cbor2.CBORTag:
+    """Return a reference to the table's rows behind the one of the key ``after``; by default to all."""
+    begin = None if after is None else cbor2.CBORTag(_BEYOND_TAG, after)
+    return cbor2.CBORTag(_RECORD_TAG, [table, cbor2.CBORTag(_RANGE_TAG, [begin, None])])
+
+
+def canonical(value: Any) -> bytes:
+    """Return the bytes of a value, which are the same for equal ones: deterministic CBOR."""
+    return cbor2.dumps(value, default=_encode, canonical=True)
 
 
 _PLAIN = frozenset({str, int, float, bool, UUID})
