@@ -1,4 +1,4 @@
-"""Compares the record with what was made of it, search index, digests and trace summaries, and mends what differs.
+"""Compares the record with what was made of it, and mends what differs: search index, digests, counts, trace summaries.
 
 It runs beside everything else. What the indexer still has before it is no difference: an event's row is read first,
 then the indexer's lists, then the index, so that what is on no list must be in the index. What differs nonetheless is
@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from vectadb_server.arrivals import arriving
 from vectadb_server.documents import document
+from vectadb_server.stores import minutes
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 from vectadb_server.stores.digests import GroupHour, Totals
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.framing import BUCKETS, bucket_of, mark_of
+from vectadb_server.stores.minutes import Kind, kind_of
 from vectadb_server.stores.rows import DAY, start_of
 from vectadb_server.stores.writes import Entry, Write
+from vectadb_server.times import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -46,7 +50,8 @@ class DayFound(msgspec.Struct, kw_only=True):
 
     Of these it lacks ``missing``, has ``stale`` with another time or trace, and has ``extra`` that no event belongs to.
     ``digests``: hours of log groups whose count or sum is not that of their rows; ``traces``: summaries that are
-    missing, left over, or count other events than there are; ``waiting``: rows that the indexer has before it.
+    missing, left over, or count other events than there are; ``minutes``: those whose counts are not their events';
+    ``waiting``: rows that the indexer has before it.
     ``examples``: ids of the first events and traces that differ.
     """
 
@@ -58,13 +63,14 @@ class DayFound(msgspec.Struct, kw_only=True):
     stale: int = 0
     digests: int = 0
     traces: int = 0
+    minutes: int = 0
     waiting: int = 0
     examples: list[str] = []
 
     @property
     def differs(self) -> bool:
         """Whether anything of it is not as the record says."""
-        return bool(self.missing or self.extra or self.stale or self.digests or self.traces)
+        return bool(self.missing or self.extra or self.stale or self.digests or self.traces or self.minutes)
 
 
 class Checked(msgspec.Struct, kw_only=True):
@@ -100,6 +106,7 @@ class _Look(msgspec.Struct):
     gone: dict[str, list[str]] = {}
     traces: dict[str, list[str]] = {}
     digests: dict[str, Totals] = {}
+    minutes: dict[str, Counter[Kind]] = {}
 
     @property
     def differs(self) -> bool:
@@ -161,13 +168,16 @@ class Checker:
         held = set(await self._store.days())
         self._now.events = 0
         before = {day: await self._digests(day) for day in sorted(held)}
+        counted = {day: await self._store.counts(day) for day in sorted(held)}
         totals = {day: Totals() for day in held}
+        counts: dict[str, Counter[Kind]] = {day: Counter() for day in days}
         traces = _Traces()
         for day in days:
             self._now.day = day
-            await self._compare_index(look, day, totals, traces)
+            await self._compare_index(look, day, totals, counts[day], traces)
         for day in sorted(held):
             self._compare_digests(look, day, before[day], totals[day], await self._digests(day))
+            self._compare_minutes(look, day, counted[day], counts[day], await self._store.counts(day))
         await self._compare_traces(look, held, traces)
         for day in sorted(held):
             look.found[day].waiting = sum((await self._store.waiting(day))[:3])
@@ -175,12 +185,15 @@ class Checker:
 
     # ---- the search index ----
 
-    async def _compare_index(self, look: _Look, day: str, totals: dict[str, Totals], traces: _Traces) -> None:
+    async def _compare_index(
+        self, look: _Look, day: str, totals: dict[str, Totals], counts: Counter[Kind], traces: _Traces
+    ) -> None:
         found = look.found[day]
         sums = [[0, 0] for _ in range(BUCKETS)]
         async for stored in self._store.scan(day, _PAGE):
             for each in stored:
                 found.events += 1
+                counts[kind_of(each.event.timestamp, each.event.agent_id, each.event.event_type)] += 1
                 for position, (where, record_id) in enumerate(arriving(each.event, {}).records):
                     if where in totals:
                         totals[where].count(record_id, each.event, position)
@@ -265,6 +278,18 @@ class Checker:
                 lacking.add(where, count - held[0], total - held[1])
         look.digests[day] = lacking
 
+    # ---- counts by the minute ----
+
+    def _compare_minutes(
+        self, look: _Look, day: str, before: Counter[Kind], due: Counter[Kind], after: Counter[Kind]
+    ) -> None:
+        # As with the digests, nothing can be said of a kind of which events came meanwhile.
+        lacking = Counter({kind: due[kind] - after[kind] for kind in {*due, *after} if after[kind] == before[kind]})
+        look.minutes[day] = Counter({kind: number for kind, number in lacking.items() if number})
+        wrong = {kind.minute for kind in look.minutes[day]}
+        look.found[day].minutes = len(wrong)
+        look.note(day, map(rfc3339, sorted(wrong)))
+
     # ---- trace summaries ----
 
     async def _compare_traces(self, look: _Look, held: Collection[str], seen: _Traces) -> None:
@@ -306,7 +331,7 @@ class Checker:
     # ---- mending ----
 
     async def _mend(self, look: _Look) -> None:
-        """Have the indexer do again what differs, and add to the digests what they lack."""
+        """Have the indexer do again what differs, and add to digests and counts what they lack."""
         held = set(await self._store.days())
         for day in sorted(look.found):
             gone = look.gone.get(day, [])
@@ -318,8 +343,9 @@ class Checker:
             for start in range(0, max(len(again), len(traces)), _PAGE):
                 part = slice(start, start + _PAGE)
                 await self._store.commit(day, Write(entry=Entry(events=again[part], traces=traces[part], again=True)))
-            if day in look.digests and (rows := look.digests[day].rows()):
-                await self._store.commit(day, Write(digest=rows))
+            lacking = Write(digest=look.digests[day].rows(), minutes=minutes.rows(look.minutes[day]))
+            if lacking.digest or lacking.minutes:
+                await self._store.commit(day, lacking)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_THROUGH):
                 await self._indexer.wait_idle()

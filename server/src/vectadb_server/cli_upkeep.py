@@ -37,7 +37,7 @@ def add(commands: Commands) -> None:
 
     check = commands.add_parser(
         "check",
-        help="compare the record with its search index, digests and summaries",
+        help="compare the record with its search index, digests, counts and summaries",
         description="Compare the record with its search index, digests and trace summaries, day by day, beside "
         "everything else. Exit code 3: they differ.",
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ import msgspec
 from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, explicit, needed
+from vectadb_server.stores import minutes
 from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.model import Event
+    from vectadb_server.stores.minutes import Kind
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
 
@@ -158,15 +160,18 @@ class Ingest:
         await self._attribute(batch, options)
         writes: dict[str, Write] = defaultdict(lambda: Write(entry=Entry()))
         digests: dict[str, Totals] = defaultdict(Totals)
+        counts: dict[str, Counter[Kind]] = defaultdict(Counter)
         for event, row in zip(batch, rows, strict=True):
             day, event_id = row.key
             write = writes[day]
             write.insert.append(_inserted(event, row, write, options))
             digests[day].count(event_id, event, 0)
+            counts[day][_kind(event)] += 1
         for day, write in writes.items():
             assert write.entry is not None
             write.entry.traces = list(dict.fromkeys(write.entry.traces))
             write.digest = digests[day].rows()
+            write.minutes = minutes.rows(counts[day])
             await self._store.commit(day, write)
             written.update(row.key for row in rows if row.key[0] == day)
         return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
@@ -227,6 +232,7 @@ class _Plan:
         stages: list[dict[str, Write]] = [defaultdict(Write) for _ in range(_STAGES)]
         entries: dict[tuple[int, str], Entry] = {}
         digests: dict[tuple[int, str], Totals] = defaultdict(Totals)
+        counts: dict[tuple[int, str], Counter[Kind]] = defaultdict(Counter)
         for key, row in self.changed.items():
             day, stage = key[0], self._stage(key)
             write = stages[stage][day]
@@ -238,9 +244,12 @@ class _Plan:
                 (write.insert if before is None else write.change).append(stub_row(row))
             else:
                 write.entry = entry
+                counts[stage, day][_kind(self.events[key])] += 1
                 made = _inserted(self.events[key], row, write, self.options)
                 (write.insert if before is None else write.change).append(made)
             if before is not None and before.row.size > 0:
+                if before.kind is not None:
+                    counts[stage, day][before.kind] -= 1
                 if before.trace is not None:
                     entry.traces.append(before.trace)
                 if row is None or row.is_stub:
@@ -264,6 +273,7 @@ class _Plan:
             entry.traces = list(dict.fromkeys(entry.traces))
             write = stages[stage][day]
             write.digest = digests[stage, day].rows()
+            write.minutes = minutes.rows(counts[stage, day])
             write.entry = entry if entry.events or entry.gone else None
         return [dict(stage) for stage in stages]
 
@@ -287,6 +297,10 @@ class _Plan:
         if now.is_stub and now.head is not None:
             block = self.changed.get(now.head) or self._held[now.head].row
         return not set(before.records) <= set(block.records)
+
+
+def _kind(event: Event) -> Kind:
+    return minutes.kind_of(event.timestamp, event.agent_id, event.event_type)
 
 
 def _inserted(event: Event, row: Row, write: Write, options: Options) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def checked(reply: dict[str, Any]) -> None:
     """Print what a check found: a line for each day, and a last one that says it all."""
     if sys.stdout.isatty():
         sys.stdout.write("\r\x1b[K")
-    names = ("events", "searchable", "missing", "extra", "stale", "digests", "traces", "waiting")
+    names = ("events", "searchable", "missing", "extra", "stale", "digests", "minutes", "traces", "waiting")
     table = Table("day", *(Column(name, justify="right") for name in names), box=None, pad_edge=False)
     for day in reply["days"]:
         table.add_row(day["day"], *(f"{day[name]:,}" for name in names))
@@ -90,14 +90,14 @@ def checked(reply: dict[str, Any]) -> None:
             console.print(_text(f"{day['day']} differs in: {', '.join(day['examples'])}"))
     if reply["complete"]:
         mended = "what differed was mended; now " if reply["repairing"] else ""
-        console.print(f"{mended}index, digests and summaries are those of the record.")
+        console.print(f"{mended}index, digests, counts and summaries are those of the record.")
     else:
         next_step = (
             "run it again; what differs still is a mistake to report"
             if reply["repairing"]
             else "vectadb check --repair"
         )
-        console.print(f"index, digests or summaries are not those of the record. Next: {next_step}")
+        console.print(f"index, digests, counts or summaries are not those of the record. Next: {next_step}")
 
 
 def events(reply: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def found(server: Any) -> int:
 
 
 def differing(days: dict[str, dict[str, Any]]) -> dict[str, dict[str, int]]:
-    names = ("missing", "extra", "stale", "digests", "traces")
+    names = ("missing", "extra", "stale", "digests", "minutes", "traces")
     return {day: wrong for day, each in days.items() if (wrong := {name: each[name] for name in names if each[name]})}
 
 
@@ -72,7 +72,7 @@ def whole(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -
         server.until(lambda: found(server) == 60)
         ended = run("check", "--url", server.url)
         assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout.endswith("index, digests and summaries are those of the record.\n")
+        assert ended.stdout.endswith("index, digests, counts and summaries are those of the record.\n")
         server.popen.terminate()
         server.popen.wait(60)
     return folder
@@ -111,11 +111,22 @@ async def test_an_event_that_the_record_lost_is_too_much_everywhere_else(data: P
     # Nothing does this but a broken disk or a person: the other copies of the truth tell on it.
     await harm(data, DAYS[0], "DELETE (SELECT VALUE id FROM event WHERE trace IS NOT NONE LIMIT 1) RETURN NONE")
     code, days = check(data)
-    assert (code, differing(days)) == (3, {DAYS[0]: {"extra": 1, "digests": 1, "traces": 1}})
+    assert (code, differing(days)) == (3, {DAYS[0]: {"extra": 1, "digests": 1, "minutes": 1, "traces": 1}})
     code, days = check(data, "--repair")
     assert (code, differing(days)) == (0, {})
     assert days[DAYS[0]]["events"] == 19
     assert check(data)[0] == 0
+
+
+async def test_minutes_that_count_something_else_are_mended(data: Path, serve: Callable[..., Any]) -> None:
+    await harm(data, DAYS[0], "DELETE minute RETURN NONE")
+    code, days = check(data)
+    assert (code, differing(days)) == (3, {DAYS[0]: {"minutes": 1}})
+    assert days[DAYS[0]]["examples"] == [f"{DAYS[0]}T12:00:00.000000Z"]
+    assert check(data, "--repair")[0] == 0
+    with serve(data) as server:
+        reply = server.get("/api/v1/stats", since=f"{DAYS[0]}T00:00:00Z", until=f"{DAYS[1]}T00:00:00Z")
+        assert reply.json()["total"]["events"] == 20
 
 
 async def test_summaries_that_are_gone_are_made_anew(data: Path, serve: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from vectadb_server import ids
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest, Outcome
 from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilter
+from vectadb_server.stores.minutes import Kind, kind_of
 from vectadb_server.stores.rows import marked
 from vectadb_server.stores.surreal import SurrealStore
 from vectadb_server.wire import Options
@@ -47,7 +49,18 @@ async def everything(store: SurrealStore) -> dict[str, Any]:
         "traces": await store.traces(TraceFilter(), limit=10_000),
         "windows": await store.traces(TraceFilter(basis="time_window"), limit=10_000),
         "digest": await store.digest(None, 0, 2**60),
+        "counts": await counted(store, events),
     }
+
+
+async def counted(store: SurrealStore, events: Sequence[Event]) -> Counter[Kind]:
+    """The counts by the minute, which are always those of the events."""
+    counts = Counter[Kind]()
+    for day in await store.days():
+        counts.update(await store.counts(day))
+    assert +counts == Counter(kind_of(event.timestamp, event.agent_id, event.event_type) for event in events)
+    assert not -counts
+    return +counts
 
 
 def conversation() -> list[Event]:
@@ -117,6 +130,28 @@ async def test_digest_counts_each_record_once_whatever_block_it_is_in(store: Sur
     assert await store.digest("/group", 0, 2**60) == found
     assert len(await store.digest(None, 0, 2**60)) == 3
     assert [hour.hour for hour in await store.digest("/group", MIDNIGHT, 2**60)] == [MIDNIGHT]
+
+
+async def test_counts_follow_the_block_that_takes_the_place_of_others(store: SurrealStore) -> None:
+    records = [(f"r{n}", MIDNIGHT - 2 * SECOND + n * SECOND) for n in range(4)]
+    await send(store, block(*records[:2], event_type="error", agent_id="ann"), *(line(*each) for each in records[2:]))
+    assert set(await counted(store, await store.events(EventFilter(), limit=9))) == {
+        Kind(MIDNIGHT - MINUTE, "ann", "error"),
+        Kind(MIDNIGHT, "", "log"),
+    }
+    whole = block(*records, timestamp=MIDNIGHT + HOUR, event_type="tool_call", agent_id="bob")
+    extra = block(*records, part="0.1", event_type="tool_result")
+    assert statuses(await send(store, whole, extra)) == ["accepted"] * 2
+    for _ in range(2):
+        counts = await counted(store, await store.events(EventFilter(), limit=9))
+        assert {(kind.agent, kind.event_type): count for kind, count in counts.items()} == {
+            ("bob", "tool_call"): 1,
+            ("", "tool_result"): 1,
+        }
+        for day in await store.days():
+            await store.compact(day)
+    found = await store.stats(MIDNIGHT, MIDNIGHT + 2 * HOUR, MINUTE, agent_id="bob")
+    assert [(each.start, each.types) for each in found.buckets if each.types] == [(MIDNIGHT + HOUR, {"tool_call": 1})]
 
 
 async def test_a_record_inside_a_block_is_found_as_the_block_across_midnight(store: SurrealStore) -> None:

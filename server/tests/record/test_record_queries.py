@@ -188,7 +188,13 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
     await Ingest(store).ingest(events, OPTIONS)
     async with Indexer(store, None) as indexer:
         await indexer.wait_idle()
-    since, until, bucket = MIDNIGHT - 10 * HOUR, MIDNIGHT + 10 * HOUR + MINUTE, 3 * HOUR
+    await stats_are_those_of(store, events, MIDNIGHT - 10 * HOUR, MIDNIGHT + 10 * HOUR + MINUTE, 3 * HOUR)
+    # Not of whole minutes: the rows are counted then.
+    await stats_are_those_of(store, events, MIDNIGHT - 10 * HOUR + SECOND, MIDNIGHT + 10 * HOUR, 3 * HOUR + SECOND)
+    assert (await store.stats(MIDNIGHT, MIDNIGHT, SECOND)).buckets == []
+
+
+async def stats_are_those_of(store: SurrealStore, events: list[Event], since: int, until: int, bucket: int) -> None:
     found = (await store.stats(since, until, bucket)).buckets
     assert [each.start for each in found] == list(range(since, until, bucket))
     traces = await store.traces(TraceFilter(), limit=1000) + await store.traces(
@@ -203,4 +209,3 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
         assert (each.traces, each.failed) == (len(begun), sum(trace.status == "error" for trace in begun))
         assert each.input_tokens == sum(trace.tokens.input or 0 for trace in begun)
         assert each.durations == sorted(t.end - t.start for t in begun if t.status in ("ok", "error"))
-    assert (await store.stats(since, since, SECOND)).buckets == []

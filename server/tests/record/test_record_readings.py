@@ -161,6 +161,22 @@ async def test_what_the_indexer_made_of_an_earlier_reading_does_not_move_the_lat
     assert (found.trace, found.basis) == (old, "trace_id")
 
 
+async def test_counts_of_a_record_that_had_none_are_made(tmp_path: Path) -> None:
+    store = await SurrealStore.open(tmp_path)
+    await Ingest(store).ingest([*blocks(3, 5), line("x", MIDNIGHT, event_type="error", agent_id="ann")], OPTIONS)
+    expected = {day: await store.counts(day) for day in await store.days()}
+    assert sum(counts.total() for counts in expected.values()) == 7
+    for day in await store.days():
+        async with store._segments.use(day) as db:
+            await db.run("DELETE minute RETURN NONE")
+    async with store._segments.use(META) as meta:
+        await meta.run("DELETE schema:minute RETURN NONE")
+    await store.close()
+    store = await SurrealStore.open(tmp_path)
+    assert {day: await store.counts(day) for day in await store.days()} == expected
+    await store.close()
+
+
 async def test_digests_of_an_older_version_are_made_anew(tmp_path: Path) -> None:
     store = await SurrealStore.open(tmp_path)
     await Ingest(store).ingest([*blocks(3, 5), line("x", MIDNIGHT, group="/other")], OPTIONS)

@@ -62,7 +62,7 @@ async def post_check(
     services: NamedDependency[SkipValidation[Services]],
     repair: Annotated[bool, QueryParameter(name="repair", description="Mend what differs, and look again.")] = False,
 ) -> Response[Checked]:
-    """Compare the record with search index, digests and trace summaries; `repair` mends what differs."""
+    """Compare the record with search index, digests, counts and trace summaries; `repair` mends what differs."""
     return Response(_checker(services).begin(repair=repair))
 
 

@@ -1,4 +1,8 @@
-"""What happened in stretches of time, counted from events and trace summaries when somebody asks."""
+"""What happened in stretches of time, summed up when somebody asks.
+
+Events are counted by the minute as they come (:mod:`~.minutes`); where it is not about whole minutes, or about a
+session, their rows are counted. The rest is in the trace summaries.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vectadb_server import usage
 from vectadb_server.model import Tokens
-from vectadb_server.stores import rows
+from vectadb_server.stores import minutes, rows
 from vectadb_server.stores.tallies import Stats, StatsBucket, Tally, TooMuch
 
 if TYPE_CHECKING:
@@ -54,13 +58,22 @@ async def count(
             conditions += f" AND {column} = $the_{column}"
             values[f"the_{column}"] = name
             source = f"trace_{column}"
+    by_the_minute = session_id is None and not (since % minutes.MINUTE or bucket % minutes.MINUTE)
     for day, (least, most) in days:
         if most < since:
             continue
         async with segments.use(day) as db:
-            for start, end in _stretches(max(since, least), min(until, most + 1)):
+            first, last = max(since, least), min(until, most + 1)
+            if by_the_minute:
+                first, last = first - first % minutes.MINUTE, last + -last % minutes.MINUTE
+            for start, end in _stretches(first, last):
                 if time.monotonic() > deadline:
                     raise TooMuch(f"counting takes longer than {SECONDS:.0f} s")
+                if by_the_minute:
+                    for kind, number in (await minutes.read(db, start, end)).items():
+                        if agent_id is None or kind.agent == agent_id:
+                            types[(kind.minute - since) // bucket][kind.event_type] += number
+                    continue
                 asked = {**values, "from": -end + 1, "to": -start}
                 for row in await db.one(f"{_COUNTED}{conditions} GROUP BY slot, type", asked):
                     types[int(row["slot"])][row["type"]] += row["n"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vectadb_server.selection import is_event, is_trace
 from vectadb_server.stores import conditions as conditions_of
-from vectadb_server.stores import digests, figures, rows
+from vectadb_server.stores import digests, figures, minutes, rows
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.grouping import Groups
@@ -275,6 +275,11 @@ class Reading(RecordReader):
         return await figures.count(
             self._segments, await self._newest_days(), (since, until, bucket), agent_id, session_id
         )
+
+    async def counts(self, day: str) -> Counter[minutes.Kind]:
+        """Return how many events of each kind the day holds."""
+        async with self._segments.use(day) as db:
+            return await minutes.read(db, rows.LEAST, -rows.LEAST)
 
     async def page(self, day: str, columns: str, after: str, limit: int) -> list[Any]:
         """Return rows of a day in the order of their ids, after a given one (none: ``""``); at most so many."""

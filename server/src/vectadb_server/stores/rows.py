@@ -17,6 +17,7 @@ from vectadb_server.attribution import Boundary
 from vectadb_server.blocks import Key, Row, Version
 from vectadb_server.model import Basis, Event, Source, Trace
 from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.minutes import Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,11 +48,15 @@ class StoredEvent(msgspec.Struct):
 
 
 class HeldRow(msgspec.Struct, frozen=True):
-    """A row as it was read: what the block rule asks for, its trace and, of a boundary, that one's row key."""
+    """A row as it was read: what the block rule asks for, its trace and, of a boundary, that one's row key.
+
+    ``kind``: what an event counts as.
+    """
 
     row: Row
     trace: str | None = None
     mark: tuple[Any, ...] | None = None
+    kind: Kind | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -194,10 +199,11 @@ def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
     mark = found.get("mark")
     read_at = found.get("reading") or 0
     row = Row(key=key, records=keys, head=unpacked(head) if head else None, size=size, read_at=read_at)
-    return HeldRow(row, found.get("trace"), None if mark is None else tuple(mark))
+    kind = kind_of(found["us"], found.get("agent"), found["type"]) if size else None
+    return HeldRow(row, found.get("trace"), None if mark is None else tuple(mark), kind)
 
 
-HELD = "id, size, head, records, trace, mark, reading"
+HELD = "id, size, head, records, trace, mark, reading, us, agent, type"
 _WHOLE = (
     *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
     *("size", "head", "records", "searchable", "relatable"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import msgspec
 
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
-from vectadb_server.stores import digests, rows, segments
+from vectadb_server.stores import digests, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.databases import Databases, insisted
 from vectadb_server.stores.directories import Directories
@@ -76,8 +76,31 @@ class SurrealStore(WorkLists):
         """Make of an older version's rows what they would be now. A crash in between repeats it."""
         async with self._segments.use(META) as meta:
             [version] = await meta.one("SELECT VALUE version FROM schema:digest") or [1]
-        if version >= digests.VERSION:
-            return
+            [counted] = await meta.one("SELECT VALUE version FROM schema:minute") or [0]
+        if version < digests.VERSION:
+            await self._upgrade_digests()
+        if counted < minutes.VERSION:
+            await self._upgrade_minutes()
+
+    async def _upgrade_minutes(self) -> None:
+        for day in await self._segments.days():
+            counts = Counter[minutes.Kind]()
+            async for stored in self.scan(day, _PAGE):
+                counts.update(
+                    minutes.kind_of(each.event.timestamp, each.event.agent_id, each.event.event_type) for each in stored
+                )
+            async with self._segments.use(day) as db:
+                await minutes.rewrite(db, counts)
+        async with self._segments.use(META) as meta:
+            # From now on a program that does not count must not open it.
+            await insisted(
+                meta,
+                "UPSERT schema:record SET version = $record RETURN NONE; "
+                "UPSERT schema:minute SET version = $minute RETURN NONE",
+                {"record": segments.SCHEMA_VERSION, "minute": minutes.VERSION},
+            )
+
+    async def _upgrade_digests(self) -> None:
         totals: dict[str, digests.Totals] = {day: digests.Totals() for day in await self._segments.days()}
         page: list[Event] = []
         while totals:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from vectadb_server import ids
-from vectadb_server.stores import digests, rows
+from vectadb_server.stores import digests, minutes, rows
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.reading import Reading
 from vectadb_server.stores.segments import META
@@ -251,9 +251,10 @@ class WorkLists(Reading):
                 await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
 
     async def compact(self, day: str, *, at_least: int = 200) -> None:
-        """Add up the digest's deltas where there are many; readers see no difference."""
+        """Add up the deltas of digest and counts, the digest's where there are many; readers see no difference."""
         async with self._segments.use(day) as db:
             await digests.compact(db, at_least)
+            await minutes.compact(db)
 
 
 def _edge(trace: str, cause: str, effect: str, kind: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Write(msgspec.Struct):
     boundaries: list[Boundary] = []
     boundaries_gone: list[Boundary] = []
     digest: list[dict[str, Any]] = []
+    minutes: list[dict[str, Any]] = []
     agents: list[list[str]] = []
     entry: Entry | None = None
     least: int | None = None
@@ -99,6 +100,7 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
     marks = [rows.boundary_row(boundary, outbox_id) for boundary in write.boundaries]
     add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
     add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)
+    add("INSERT INTO minute $minutes RETURN NONE", "minutes", write.minutes)
     add("INSERT IGNORE INTO agent $agents RETURN NONE", "agents", [{"id": key} for key in write.agents])
     if write.entry is not None:
         row = {"id": UUID(outbox_id), "body": _encode(write.entry).decode()}
