@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-ROOMS := core plugins/cloudwatch plugins/parsers plugins/sinks server
-SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/sinks/src server/src
+ROOMS := core plugins/cloudwatch plugins/parsers plugins/processors plugins/sinks server
+SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processors/src plugins/sinks/src server/src
 
 .PHONY: install demo test bench chaos accuracy recordings lint clean
 .DEFAULT_GOAL := help

@@ -79,7 +79,7 @@ def test_wrong_hook_names_and_unmarked_hooks_are_told(module: ModuleType) -> Non
     _, plugin = register(module)
     assert plugin.problems == [
         "unknown hook vectadb_register_parser (known: vectadb_register_sources, vectadb_register_parsers, "
-        "vectadb_register_sinks). Did you mean vectadb_register_parsers?"
+        "vectadb_register_processors, vectadb_register_sinks). Did you mean vectadb_register_parsers?"
     ]
 
     def vectadb_register_sinks() -> list[type[Sink]]:

@@ -62,7 +62,12 @@ def modules(package: Path) -> list[Path]:
 
 
 def test_the_rooms_are_where_the_rules_look() -> None:
-    assert set(PLUGINS) == {"vectadb_agent_cloudwatch", "vectadb_agent_parsers", "vectadb_agent_sinks"}
+    assert set(PLUGINS) == {
+        "vectadb_agent_cloudwatch",
+        "vectadb_agent_parsers",
+        "vectadb_agent_processors",
+        "vectadb_agent_sinks",
+    }
 
 
 def test_core_imports_no_plugin_and_no_server() -> None:

@@ -14,6 +14,7 @@ from vectadb_agent.host import Host, Plugin
 from vectadb_agent.join import Joiner
 from vectadb_agent.parsing import Parsing
 from vectadb_agent_parsers import AutoParser, vectadb_register_parsers
+from vectadb_agent_processors import vectadb_register_processors
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -23,7 +24,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_configuration_is_valid_and_complete() -> None:
-    (text,) = blocks("yaml")
+    text, _ = blocks("yaml")
     configuration = check(text, "agent.yaml", {})
     (pipeline,) = configuration.pipelines
     names = [parser.name for parser in pipeline.parsers]
@@ -34,6 +35,15 @@ def test_the_configuration_is_valid_and_complete() -> None:
     told = " ".join(README.split())
     for part in str(caught.value.problems[0]).split("agent.yaml")[1].split(", lambda")[0], "Did you mean 'auto'?":
         assert part in told, str(caught.value.problems[0])
+
+
+def test_the_processors_are_valid_and_all_of_them_described() -> None:
+    text, processors = blocks("yaml")
+    assert text.count("    sinks: [") == 1
+    configuration = check(text.replace("    sinks: [", f"{processors}    sinks: ["), "agent.yaml", {})
+    (pipeline,) = configuration.pipelines
+    names = {processor.name for processor in pipeline.processors}
+    assert names == {processor.name for processor in vectadb_register_processors()}
 
 
 def test_every_parser_is_described() -> None:

@@ -71,8 +71,8 @@ async def opened(configuration: Configuration, settings: config.Pipeline, state:
         for name in settings.sinks:
             await stack.enter_async_context(configuration.sinks[name])
         await stack.enter_async_context(settings.source)
-        for parser in settings.parsers:
-            await stack.enter_async_context(parser)
+        for component in (*settings.parsers, *settings.processors):
+            await stack.enter_async_context(component)
         yield Pipeline(settings, configuration.sinks, state)
 
 

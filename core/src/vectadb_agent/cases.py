@@ -2,7 +2,7 @@ r"""Cases for parsers, written by their users: lines, and the events that must c
 
 ::
 
-    parsers:                       # optional: else those of --config or --parser, else auto
+    parsers:                       # optional, and so is processors: else those of --config or --parser, else auto
       - {type: regex, pattern: '(?P<level>ERROR) payment (?P<id>\d+)'}
     cases:
       - name: a failed payment
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from vectadb_agent.components import Parser
+    from vectadb_agent.sample import Chain
 
 _FIELDS = frozenset(("event_type", "timestamp", "trace_id", "request_id", "session_id", "agent_id", "raw"))
-_KEYS = frozenset(("parsers", "cases"))
+_KEYS = frozenset(("parsers", "processors", "cases"))
 _CASE_KEYS = frozenset(("name", "input", "expect"))
 _NOTHING = object()
 
@@ -48,7 +48,7 @@ class Case:
     line: int
     input: Sequence[str]
     expect: Sequence[dict[str, Any]]
-    parsers: Sequence[Parser]
+    chain: Chain
 
 
 @dataclass
@@ -59,8 +59,8 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def read(file: Path, parsers: Sequence[Parser] | None) -> list[Case]:
-    """Read the cases of a file, to be run with ``parsers`` where it names none.
+def read(file: Path, chain: Chain | None) -> list[Case]:
+    """Read the cases of a file, to be run with ``chain`` as far as the file names no parsers, or no processors.
 
     Raises:
         ConfigError: with every mistake in it.
@@ -76,11 +76,13 @@ def read(file: Path, parsers: Sequence[Parser] | None) -> list[Case]:
     for key in data:
         if key not in _KEYS:
             document.blame((key,), f"unknown key (known: {', '.join(sorted(_KEYS))})")
-    used = parsers
+    used = chain or sample.Chain(
+        () if "parsers" in data else sample.parsers_by_name([config.DEFAULT_PARSER]),
+    )
     if "parsers" in data:
-        used = config.make_parsers(document, load(), data, ())
-    elif used is None:
-        used = sample.parsers_by_name([config.DEFAULT_PARSER])
+        used = used._replace(parsers=config.make_parsers(document, load(), data, ()))
+    if "processors" in data:
+        used = used._replace(processors=config.make_processors(document, load(), data, ()))
     listed = data.get("cases")
     if not isinstance(listed, list) or not listed:
         document.blame(("cases",), "a list of cases is wanted, each with `name:`, `input:` and `expect:`")
@@ -91,7 +93,7 @@ def read(file: Path, parsers: Sequence[Parser] | None) -> list[Case]:
     return [case for case in cases if case is not None]
 
 
-def _case(document: config.Document, index: int, told: Any, parsers: Sequence[Parser]) -> Case | None:
+def _case(document: config.Document, index: int, told: Any, chain: Chain) -> Case | None:
     path: tuple[str | int, ...] = ("cases", index)
     if not isinstance(told, dict):
         document.blame(path, "a mapping with `name:`, `input:` and `expect:` is wanted")
@@ -112,13 +114,13 @@ def _case(document: config.Document, index: int, told: Any, parsers: Sequence[Pa
         return None
     name = told.get("name")
     line = document.lines.get(path, 1)
-    return Case(name if isinstance(name, str) else f"case {index + 1}", line, lines, expect, parsers)
+    return Case(name if isinstance(name, str) else f"case {index + 1}", line, lines, expect, chain)
 
 
 def run(cases: Iterable[Case]) -> Iterator[Outcome]:
     """Run cases, one after the other."""
     for case in cases:
-        made = [event.wire() for taken in sample.parse(iter(case.input), case.parsers, None) for event in taken.events]
+        made = [event.wire() for taken in sample.parse(iter(case.input), case.chain) for event in taken.events]
         outcome = Outcome(case)
         for number, wanted in enumerate(case.expect):
             if number >= len(made):

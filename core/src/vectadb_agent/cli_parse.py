@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from vectadb_agent.components import Parser
-    from vectadb_agent.sample import Taken
+    from vectadb_agent.sample import Chain, Taken
 
 _WIDTH = 100
 """Characters of a text that are shown to people."""
@@ -34,7 +33,7 @@ def add(commands: Any) -> list[argparse.ArgumentParser]:
     test = commands.add_parser("test", help="run cases: lines, and the events that parsers must make of them")
     test.add_argument("files", nargs="+", type=Path, metavar="cases.yaml", help="files of cases")
     for command in (parse, test):
-        command.add_argument("--pipeline", help="whose parsers to use (default: the only one)")
+        command.add_argument("--pipeline", help="whose parsers and processors to use (default: the only one)")
         command.add_argument(
             "--parser",
             action="append",
@@ -48,7 +47,7 @@ def parse(options: argparse.Namespace, config_file: Path | None) -> int:
     from vectadb_agent import reports, sample
 
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
-    parsers, agent_id = _parsers(options, config_file)
+    chain = _chain(options, config_file)
     if options.json and not options.explain:
         raise UsageError("--json goes with --explain; without it, events are JSON already")
     counts: dict[str, int] = {}
@@ -57,7 +56,7 @@ def parse(options: argparse.Namespace, config_file: Path | None) -> int:
     else:
         opened = _opened(Path(options.file))
     with opened as lines:
-        for taken in sample.parse(lines, parsers, agent_id, explain=options.explain):
+        for taken in sample.parse(lines, chain, explain=options.explain):
             counts[taken.parser or ""] = counts.get(taken.parser or "", 0) + taken.heads
             if not options.explain:
                 for event in taken.events:
@@ -73,10 +72,10 @@ def test(options: argparse.Namespace, config_file: Path | None) -> int:
     from vectadb_agent import cases
 
     logging.basicConfig(level=logging.CRITICAL)
-    chosen = _parsers(options, config_file) if options.parser or config_file else None
+    chosen = _chain(options, config_file) if options.parser or config_file else None
     passed = failed = 0
     for file in options.files:
-        for outcome in cases.run(cases.read(file, None if chosen is None else chosen[0])):
+        for outcome in cases.run(cases.read(file, chosen)):
             print("\n".join(cases.told(file, outcome)))
             failed += bool(outcome.problems)
             passed += not outcome.problems
@@ -93,17 +92,17 @@ def _opened(file: Path) -> Iterator[TextIO]:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _parsers(options: argparse.Namespace, config_file: Path | None) -> tuple[tuple[Parser, ...], str | None]:
+def _chain(options: argparse.Namespace, config_file: Path | None) -> Chain:
     from vectadb_agent import config, sample
 
     if options.parser:
-        return sample.parsers_by_name(options.parser), None
+        return sample.Chain(sample.parsers_by_name(options.parser))
     if config_file is None:
         if options.pipeline:
             raise UsageError("--pipeline needs a configuration: name it with --config FILE")
-        return sample.parsers_by_name([config.DEFAULT_PARSER]), None
+        return sample.Chain(sample.parsers_by_name([config.DEFAULT_PARSER]))
     chosen = sample.choose(config.read(config_file).pipelines, options.pipeline)
-    return chosen.parsers, chosen.agent_id
+    return sample.Chain(chosen.parsers, chosen.processors, chosen.agent_id)
 
 
 def explained(taken: Taken) -> list[str]:

@@ -1,4 +1,4 @@
-"""The three kinds of component that a plugin brings, and what each promises.
+"""The four kinds of component that a plugin brings, and what each promises.
 
 A component class has a ``name`` (the ``type`` in YAML) and a ``Config``. It is made without I/O, opened with
 ``async with``, and closed by leaving it. ``check()`` says what is wrong in words a user can act on.
@@ -82,7 +82,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Component:
-    """What sources, parsers and sinks have in common."""
+    """What sources, parsers, processors and sinks have in common."""
 
     name: ClassVar[str]
     Config: ClassVar[type[ComponentConfig]] = ComponentConfig
@@ -260,6 +260,23 @@ class Parser(Component):
         business. Must be quick: it is asked about every record that no other parser has claimed.
         """
         return ()
+
+
+class Processor(Component):
+    """Changes events, or leaves them out, between parser and sinks. Synchronous and pure, as a parser is.
+
+    It is asked in the order of the configuration, about each event by itself: the same event must give the same, since
+    what was cut off in the middle is read and processed again.
+    """
+
+    def process(self, event: Event) -> Event | None:
+        """Return the event, changed in place or another; ``None``: it is left out.
+
+        ``block``, ``raw``, ``timestamp`` and ``agent_id`` are filled in; the ids come later. Where a block's first
+        event is left out its text goes on with the next one; where all are, its records count as filtered. One that
+        raises does not let the event's words through: a bare ``log`` event takes its place, which says so.
+        """
+        raise NotImplementedError
 
 
 class Result(msgspec.Struct, kw_only=True):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from vectadb_agent.components import Duration, Parser, Sink, SinkConfig, Size, Source
+from vectadb_agent.components import Duration, Parser, Processor, Sink, SinkConfig, Size, Source
 from vectadb_agent.errors import ConfigError, Problem
 from vectadb_agent.host import Host, Kind, installed, load
 
@@ -71,6 +71,7 @@ class _PipelineSettings(BaseModel):
     agent_id: str | None = None
     source: Any
     parsers: list[Any] | None = None
+    processors: list[Any] = []
     sinks: list[str] = Field(min_length=1)
     max_in_flight: Size = Field(default=3_000_000, ge=100_000)
 
@@ -85,6 +86,7 @@ class Pipeline:
     parsers: tuple[Parser, ...]
     sinks: tuple[str, ...]
     max_in_flight: int
+    processors: tuple[Processor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def _pipelines(document: Document, host: Host, value: Any, sink_names: set[str])
             _component(document, host, "source", options["source"], (*path, "source")) if "source" in options else None
         )
         parsers = make_parsers(document, host, options, path)
+        processors = make_processors(document, host, options, path)
         for index, sink in enumerate(settings.sinks if settings else ()):
             if sink not in sink_names:
                 known = sorted(map(str, sink_names))
@@ -218,6 +221,7 @@ def _pipelines(document: Document, host: Host, value: Any, sink_names: set[str])
                     parsers=parsers,
                     sinks=tuple(settings.sinks),
                     max_in_flight=settings.max_in_flight,
+                    processors=processors,
                 )
             )
     return iter(found)
@@ -233,6 +237,16 @@ def make_parsers(document: Document, host: Host, options: dict[Any, Any], path: 
         for index, item in enumerate(listed if isinstance(listed, list) else [])
     ]
     return tuple(member for parser in parsers if isinstance(parser, Parser) for member in parser.members())
+
+
+def make_processors(document: Document, host: Host, options: dict[Any, Any], path: Path_) -> tuple[Processor, ...]:
+    """Make a pipeline's processors, in order."""
+    listed = options.get("processors")
+    processors = [
+        _component(document, host, "processor", item, (*path, "processors", index))
+        for index, item in enumerate(listed if isinstance(listed, list) else [])
+    ]
+    return tuple(each for each in processors if isinstance(each, Processor))
 
 
 def _component(document: Document, host: Host, kind: Kind, options: Any, path: Path_) -> Component | None:

@@ -13,7 +13,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vectadb_agent.components import Parser, Sink, Source
+    from vectadb_agent.components import Parser, Processor, Sink, Source
 
 PROJECT = "vectadb_agent"
 
@@ -31,6 +31,12 @@ def vectadb_register_sources() -> Iterable[type[Source]]:
 @hookspec
 def vectadb_register_parsers() -> Iterable[type[Parser]]:
     """Return the parser classes that the plugin brings. Called once, before the configuration is read."""
+    raise NotImplementedError
+
+
+@hookspec
+def vectadb_register_processors() -> Iterable[type[Processor]]:
+    """Return the processor classes that the plugin brings. Called once, before the configuration is read."""
     raise NotImplementedError
 
 

@@ -14,16 +14,16 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal, get_args
 
 from vectadb_agent import hookspecs
-from vectadb_agent.components import API_VERSION, Component, ComponentConfig, Parser, Sink, Source
+from vectadb_agent.components import API_VERSION, Component, ComponentConfig, Parser, Processor, Sink, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
 GROUP = hookspecs.PROJECT
-Kind = Literal["source", "parser", "sink"]
+Kind = Literal["source", "parser", "processor", "sink"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_BASES: dict[Kind, type[Component]] = {"source": Source, "parser": Parser, "sink": Sink}
+_BASES: dict[Kind, type[Component]] = {"source": Source, "parser": Parser, "processor": Processor, "sink": Sink}
 _PREFIX = "vectadb_"
 _HOOKS = [name for name in vars(hookspecs) if name.startswith("vectadb_register_")]
 

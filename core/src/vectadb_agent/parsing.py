@@ -1,8 +1,9 @@
-"""Parsing: from a joined block to the events that leave the pipeline, whatever the parsers do."""
+"""Parsing: from a joined block to the events that leave the pipeline, whatever parsers and processors do."""
 
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from vectadb_agent.errors import ParseError
@@ -11,7 +12,7 @@ from vectadb_agent.records import Event, id_maker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vectadb_agent.components import Parser
+    from vectadb_agent.components import Parser, Processor
     from vectadb_agent.join import Joined
     from vectadb_agent.records import Block, LogRecord, LogStream
 
@@ -22,16 +23,27 @@ STREAMS = 10_000
 
 
 class Parsing:
-    """The parsers of one pipeline, asked in order.
+    """The parsers of one pipeline, asked in order, and its processors.
 
     ``taken`` counts the blocks that each parser took, by its name; under ``""`` those that none did. ``failed``: blocks
-    at which a parser raised what no parser should.
+    at which a parser raised what no parser should. ``left_out``: events that each processor left out; ``withheld``:
+    those at which it raised.
     """
 
-    def __init__(self, parsers: Sequence[Parser], agent_id: str | None = None, *, pipeline: str = "") -> None:
+    def __init__(
+        self,
+        parsers: Sequence[Parser],
+        agent_id: str | None = None,
+        *,
+        processors: Sequence[Processor] = (),
+        pipeline: str = "",
+    ) -> None:
         self.taken: dict[str, int] = {}
         self.failed = 0
+        self.left_out: dict[str, int] = {processor.name: 0 for processor in processors}
+        self.withheld: dict[str, int] = {processor.name: 0 for processor in processors}
         self._parsers = parsers
+        self._processors = processors
         self._agent_id = agent_id
         self._pipeline = pipeline
         self._ids: dict[LogStream, Callable[[str, str], str]] = {}
@@ -40,7 +52,7 @@ class Parsing:
         """Make the block's events, complete with ids, records and text. Never raises for a parser's fault.
 
         The parser that joined the block is asked first, then the others in order; what none takes becomes a ``log``
-        event. The list is empty where a parser took the block and made nothing of it.
+        event. The list is empty where a parser took the block and made nothing of it, or the processors left out all.
         """
         return self.parse(joined)[1]
 
@@ -56,7 +68,10 @@ class Parsing:
                 break
         name = "" if taker is None else taker.name
         self.taken[name] = self.taken.get(name, 0) + 1
-        return taker, self._finish([Event()] if events is None else events, block)
+        events = self._completed([Event()] if events is None else events, block)
+        for processor in self._processors:
+            events = self._processed(processor, events)
+        return taker, self._named(events, block)
 
     def id_maker(self, stream: LogStream) -> Callable[[str, str], str]:
         """Return the function that makes the event ids of a stream."""
@@ -99,17 +114,48 @@ class Parsing:
         }
         return where if error is None else {**where, "error": error}
 
-    def _finish(self, events: list[Event], block: Block) -> list[Event]:
-        """Fill in what parsers leave to the pipeline."""
+    def _completed(self, events: list[Event], block: Block) -> list[Event]:
+        """Fill in what parsers leave to the pipeline, but for the ids."""
+        for number, event in enumerate(events):
+            event.block = block
+            event.raw = block.text if number == 0 else None
+            if event.timestamp is None:
+                event.timestamp = block.timestamp
+            if event.agent_id is None:
+                event.agent_id = self._agent_id
+        return events
+
+    def _processed(self, processor: Processor, events: list[Event]) -> list[Event]:
+        """Return the events that a processor lets through; the block's text stays with the first of them."""
+        made = [(event, self._process(processor, event)) for event in events]
+        kept = [after for _, after in made if after is not None]
+        self.left_out[processor.name] += len(events) - len(kept)
+        if kept and made[0][1] is None:
+            kept[0].raw = made[0][0].raw
+        return kept
+
+    def _process(self, processor: Processor, event: Event) -> Event | None:
+        block, timestamp = event.block, event.timestamp
+        try:
+            return processor.process(event)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            # Neither the event nor the log may tell what the processor was there to hide: no message, no values.
+            assert block is not None
+            kind = type(error).__name__
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = {"pipeline": self._pipeline, "processor": processor.name, "log_group": block.stream.log_group}
+            where |= {"log_stream": block.stream.log_stream, "log_id": block.head.log_id, "error": kind}
+            where |= {"at": f"{last.filename}:{last.lineno}"}
+            logger.error("processor failed; the event goes on without its words", extra=where)  # noqa: TRY400 - a traceback tells values
+            self.withheld[processor.name] += 1
+            told = {"vectadb.processor": processor.name, "vectadb.processor_error": kind}
+            return Event(timestamp=timestamp, block=block, agent_id=self._agent_id, properties=told)
+
+    def _named(self, events: list[Event], block: Block) -> list[Event]:
+        """Number the events and give them their ids."""
         head, base = block.records[0], block.parts[0]
         event_id = self.id_maker(head.stream)
         for number, event in enumerate(events):
             event.part = base if number == 0 else f"{base}.{number}"
             event.event_id = event_id(head.log_id, event.part)
-            event.block = block
-            event.raw = block.text if number == 0 else None
-            if event.timestamp is None:
-                event.timestamp = head.timestamp
-            if event.agent_id is None:
-                event.agent_id = self._agent_id
         return events

@@ -69,7 +69,9 @@ class Pipeline:
         self.required: list[Sink] = [sink for sink in own.values() if sink.config.required]
         self._settings = settings
         self._clock = clock
-        self._parsing = Parsing(settings.parsers, settings.agent_id, pipeline=settings.name)
+        self._parsing = Parsing(
+            settings.parsers, settings.agent_id, processors=settings.processors, pipeline=settings.name
+        )
         self._saving = Saving(settings.name, state, self.lanes, changed=self._note_change)
         notes_unsent = self.source.seekable and any(sink.tells for sink in self.required)
         self._settling = Settling(
@@ -354,6 +356,13 @@ class Pipeline:
         for parser, count in self._parsing.taken.items():
             labels = (("parser", parser or "none"),)
             yield Figure("parsed_blocks_total", "Blocks that each parser took.", count, "counter", labels)
+        for processor, count in self._parsing.left_out.items():
+            labels = (("processor", processor),)
+            yield Figure("dropped_events_total", "Events that each processor left out.", count, "counter", labels)
+        for processor, count in self._parsing.withheld.items():
+            labels = (("processor", processor),)
+            text = "Events whose words a failing processor did not let through."
+            yield Figure("withheld_events_total", text, count, "counter", labels)
         for outlet in self._shipping.outlets:
             for figure in outlet.figures():
                 yield msgspec.structs.replace(figure, labels=(("sink", outlet.name), *figure.labels))

@@ -38,7 +38,7 @@ def plugins(host: Host) -> str:
         rows.append((plugin.name, plugin.distribution, plugin.version, adds or "nothing"))
     lines = [table(rows)]
     if not host.plugins:
-        lines = ["No plugin is installed. Try: pip install vectadb-agent-{cloudwatch,parsers,sinks}"]
+        lines = ["No plugin is installed. Try: pip install vectadb-agent-{cloudwatch,parsers,processors,sinks}"]
     lines += [f"PROBLEM {plugin}: {problem}" for plugin in host.plugins for problem in plugin.problems]
     lines.append("\n`vectadb-agent plugins show NAME` prints the options of a component, e.g. `show cloudwatch`.")
     return "\n".join(lines)

@@ -86,8 +86,8 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
         pipelines = []
         for settings in configuration.pipelines:
             await stack.enter_async_context(settings.source)
-            for parser in settings.parsers:
-                await stack.enter_async_context(parser)
+            for component in (*settings.parsers, *settings.processors):
+                await stack.enter_async_context(component)
             pipeline = Pipeline(settings, configuration.sinks, state)
             pipelines.append(pipeline)
             vitals.watch(pipeline, settings)
@@ -166,10 +166,11 @@ async def _check(configuration: Configuration) -> list[Finding]:
     components: dict[str, Component] = {}
     for pipeline in configuration.pipelines:
         components[f"pipelines.{pipeline.name}.source ({pipeline.source.name})"] = pipeline.source
-        # A parser is checked by being made. One that has something to try beyond that says so.
-        for parser in pipeline.parsers:
-            if type(parser).check is not Component.check:
-                components[f"pipelines.{pipeline.name}.parsers ({parser.name})"] = parser
+        # These are checked by being made. One that has something to try beyond that says so.
+        for kind, made in (("parsers", pipeline.parsers), ("processors", pipeline.processors)):
+            for each in made:
+                if type(each).check is not Component.check:
+                    components[f"pipelines.{pipeline.name}.{kind} ({each.name})"] = each
     for name, sink in configuration.sinks.items():
         components[f"sinks.{name} ({sink.name})"] = sink
     findings: dict[str, Finding] = {}

@@ -1,9 +1,9 @@
-"""Sample lines through parsers, without a source or a sink: what ``vectadb-agent parse`` does."""
+"""Sample lines through parsers and processors, without a source or a sink: what ``vectadb-agent parse`` does."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -18,10 +18,19 @@ from vectadb_agent.records import Event, LogRecord, LogStream, sendable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from vectadb_agent.components import Processor
     from vectadb_agent.config import Pipeline
     from vectadb_agent.records import Block
 
 STREAM = LogStream("sample", "", "", "sample", "stdin")
+
+
+class Chain(NamedTuple):
+    """What lines go through."""
+
+    parsers: Sequence[Parser]
+    processors: Sequence[Processor] = ()
+    agent_id: str | None = None
 
 
 def choose(pipelines: Sequence[Pipeline], name: str | None) -> Pipeline:
@@ -86,12 +95,11 @@ class Taken(msgspec.Struct):
     asked: int = 0
 
 
-def parse(
-    lines: Iterable[str], parsers: Sequence[Parser], agent_id: str | None, *, explain: bool = False
-) -> Iterator[Taken]:
+def parse(lines: Iterable[str], chain: Chain, *, explain: bool = False) -> Iterator[Taken]:
     """Join and parse lines as the records of one stream; yield what becomes of each block, as soon as it is done."""
+    parsers = chain.parsers
     joiner: Joiner[int] = Joiner(parsers)
-    parsing = Parsing(parsers, agent_id, pipeline="sample")
+    parsing = Parsing(parsers, chain.agent_id, processors=chain.processors, pipeline="sample")
 
     def told(joined: Joined[int]) -> Taken:
         taker, events = parsing.parse(joined)

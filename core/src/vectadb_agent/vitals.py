@@ -114,6 +114,8 @@ class Vitals:
         self.listen_to(settings.source.figures, pipeline=pipeline.name, source=settings.source.name)
         for position, parser in enumerate(settings.parsers):
             self.listen_to(parser.figures, pipeline=pipeline.name, parser=parser.name, position=str(position))
+        for position, processor in enumerate(settings.processors):
+            self.listen_to(processor.figures, pipeline=pipeline.name, processor=processor.name, position=str(position))
 
     def listen_to(self, figures: Callable[[], Iterable[Figure]], **labels: str) -> None:
         """Ask for these figures too, at each reply; ``labels`` are put before their own."""
