@@ -78,7 +78,7 @@ def test_refused_again_it_keeps_its_number_and_age(tmp_path: Path) -> None:
 
 def test_further_events_and_pieces_do_not_count_a_record_twice() -> None:
     block = Block(event(1, 2).block.records, ("a", "b"), ("1", "0"))  # type: ignore[union-attr]
-    first, second = Parsing([], None, pipeline="p")._finish([Event(), Event()], block)
+    first, second = Parsing([], None, pipeline="p").finished([Event(), Event()], block)
     assert [(id_, counts) for id_, _, counts in records_of(first.wire())] == [
         (ID("1-0", "1"), False),
         (ID("1-1", "0"), True),
@@ -208,7 +208,7 @@ def events(draw: st.DrawFn) -> Event:
         )
         for _ in range(draw(st.integers(1, 2)))
     ]
-    return Parsing([], draw(OPTIONAL), pipeline="p")._finish(made, block)[-1]
+    return Parsing([], draw(OPTIONAL), pipeline="p").finished(made, block)[-1]
 
 
 @given(events())

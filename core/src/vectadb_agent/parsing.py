@@ -68,10 +68,14 @@ class Parsing:
                 break
         name = "" if taker is None else taker.name
         self.taken[name] = self.taken.get(name, 0) + 1
-        events = self._completed([Event()] if events is None else events, block)
+        return taker, self.finished([Event()] if events is None else events, block)
+
+    def finished(self, events: list[Event], block: Block) -> list[Event]:
+        """Return what leaves the pipeline of what a parser made of the block."""
+        events = self._completed(events, block)
         for processor in self._processors:
             events = self._processed(processor, events)
-        return taker, self._named(events, block)
+        return self._named(events, block)
 
     def id_maker(self, stream: LogStream) -> Callable[[str, str], str]:
         """Return the function that makes the event ids of a stream."""
