@@ -21,14 +21,15 @@ import msgspec
 from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, explicit, needed
+from vectadb_server.expiry import Expired
 from vectadb_server.stores import minutes
 from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
-from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
+from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, start_of, stub_row
 from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.model import Event
@@ -60,12 +61,18 @@ class Outcome(msgspec.Struct, gc=False):
     error: str | None = None
 
 
-class Ingest:
-    """The use case; one for each server. ``horizon()`` is the record time before which events are expired."""
+async def _nothing() -> Expired:
+    return Expired()
 
-    def __init__(self, store: SurrealStore, *, horizon: Callable[[], int] = lambda: 0, parallel: int = 2) -> None:
+
+class Ingest:
+    """The use case; one for each server. ``expired()`` says what is not taken any more."""
+
+    def __init__(
+        self, store: SurrealStore, *, expired: Callable[[], Awaitable[Expired]] = _nothing, parallel: int = 2
+    ) -> None:
         self._store = store
-        self._horizon = horizon
+        self._expired = expired
         self._slots = asyncio.Semaphore(parallel)
         self._full = 0.0  # when all slots were taken last
         self._busy: set[str] = set()
@@ -84,7 +91,7 @@ class Ingest:
             StoreUnavailable: nothing is known to be stored; send the same batch again.
         """
         now = time.time_ns() // 1000
-        horizon = self._horizon()
+        horizon = (await self._expired()).horizon.every
         outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
         taken = [index for index, event in enumerate(events) if event.recorded >= horizon]
         if not taken:
@@ -96,8 +103,13 @@ class Ingest:
             if self._slots.locked():
                 self._full = time.monotonic()
             homes = await self._store.claim(homeless(batch))
+            # Of an id that a client made up, the time that it came with first is what counts.
+            gone = {event_id for event_id, day in homes.items() if start_of(day) < horizon}
+            if gone:
+                taken = [index for index in taken if events[index].event_id not in gone]
+                batch = [events[index] for index in taken]
             rows = [arriving(event, homes) for event in batch]
-            stored = await self._stored(batch, rows, options)
+            stored = await self._stored(batch, rows, options) if batch else []
         for index, outcome in zip(taken, stored, strict=True):
             outcomes[index] = outcome
         return outcomes

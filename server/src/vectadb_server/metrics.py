@@ -46,6 +46,23 @@ class Metrics:
         )
         self._lag = Gauge("vectadb_index_lag_seconds", "Age of the oldest of it.", registry=registry)
 
+        self._horizon = Gauge(
+            "vectadb_horizon_timestamp_seconds",
+            "Record time before which nothing is kept, since the epoch; 0: everything is.",
+            registry=registry,
+        )
+        self._dropped_days = Counter("vectadb_dropped_days", "Days dropped as over the horizon.", registry=registry)
+        self._freed = Counter("vectadb_freed_bytes", "Bytes of disk given back by retention.", registry=registry)
+
+    def horizon(self, us: int) -> None:
+        """Note where the horizon is, microseconds since the epoch."""
+        self._horizon.set(us / 1_000_000)
+
+    def dropped(self, freed: int) -> None:
+        """Count a day that was dropped, and the bytes that it gave back."""
+        self._dropped_days.inc()
+        self._freed.inc(freed)
+
     def count(self, statuses: Iterable[str]) -> None:
         """Count events by what became of them."""
         for status in statuses:

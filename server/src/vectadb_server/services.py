@@ -93,12 +93,14 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     """
     # They load the engines: only now, so that the command line starts at once.
     from vectadb_server.checking import Checker
+    from vectadb_server.expiry import Expiry
     from vectadb_server.following import Following
     from vectadb_server.indexer import Indexer
     from vectadb_server.indexing import Indexing
     from vectadb_server.ingest import Ingest
     from vectadb_server.limits import Limiter
     from vectadb_server.reindexing import Reindexer
+    from vectadb_server.retention import Keep, Retention
     from vectadb_server.search_index import search_index
     from vectadb_server.stores.buckets import BucketStore
     from vectadb_server.stores.keys import KeyStore
@@ -115,13 +117,16 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         indexing: Indexing | None = None
         index = search_index(settings, elsewhere=lambda: indexing is not None and not indexing.here)
         stack.push_async_callback(index.close)
-        taker = Ingest(store)
+        metrics = Metrics()
+        expiry = await stack.enter_async_context(Expiry(store.segments))
+        taker = Ingest(store, expired=expiry.current)
         reindexer = Reindexer(store, store.segments, index)
+        retention = Retention(store, index, Keep.of(settings), expiry=expiry, metrics=metrics)
 
         @asynccontextmanager
         async def work() -> AsyncIterator[Indexer]:
             """What only one server does at a time."""
-            async with Indexer(store, index, known, saturated=taker.saturated) as indexer, reindexer:
+            async with Indexer(store, index, known, saturated=taker.saturated) as indexer, reindexer, retention:
                 starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
                 try:
                     yield indexer
@@ -148,6 +153,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             checker=checker,
             following=following,
             access=access,
+            metrics=metrics,
+            horizon=expiry.horizon,
         )
         yield services
         if not shared:  # Else another server goes on at once.

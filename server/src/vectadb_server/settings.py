@@ -26,6 +26,8 @@ OTHERS = frozenset({"CONFIG", "URL", "API_KEY", "API_KEY_FILE"})
 
 _UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+) ?([a-z]*)", re.IGNORECASE | re.ASCII)
+_LENGTH = re.compile(r"(\d{1,5}) ?([dw])", re.IGNORECASE | re.ASCII)
+_DAY = 86_400_000_000
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
@@ -50,6 +52,10 @@ class Secret(str):
         return "'…'"
 
 
+class Length(int):
+    """A length of time, microseconds; in the environment and in files a text like ``30d``."""
+
+
 class Origins(tuple[str, ...]):
     """Origins of web pages, exactly as browsers send them; in the environment separated by commas."""
 
@@ -69,6 +75,8 @@ Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 _RATE = "a number from 0.001 to 1000000"
 Rate = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_LENGTHS = 'a number of days or weeks, like "30d" or "8w"'
+Events = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 _IDENTIFIERS = "a letter, then at most 62 letters, digits or _"
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 # No user or password in it: addresses are logged.
@@ -120,6 +128,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     min_free: Annotated[
         Size, _about("Least room left on the data directory's disk: with less, events are refused.", _SIZES)
     ] = Size(256 * 2**20)
+    retain: Annotated[
+        Length | None,
+        _about("How long events are kept, by the record's time; whole days go. Unset: for ever.", _LENGTHS),
+    ] = None
+    retain_events: Annotated[
+        Events | None,
+        _about(
+            "Most events that are kept: the oldest days go, but never today's and yesterday's. Unset: any number.",
+            "a whole number from 1 to 1000000000000",
+        ),
+    ] = None
     max_body: Annotated[Size, _about("Largest request body, after decompression.", _SIZES)] = Size(16 * 2**20)
     max_batch_events: Annotated[Count, _about("Most events in one request.", _COUNT)] = 10_000
     max_ingest_requests: Annotated[Count, _about("Most ingest requests in progress; further ones get 503.", _COUNT)] = (
@@ -325,6 +344,8 @@ def _decode(kind: type, value: Any) -> Any:
         raise ValueError("not a secret")
     if kind is Origins:
         return _origins(value)
+    if kind is Length:
+        return _length(value)
     found = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if found is None or found[2].lower() not in _UNITS:
         raise ValueError("not a size")
@@ -332,6 +353,13 @@ def _decode(kind: type, value: Any) -> Any:
     if not 1024 <= size < 2**40:
         raise ValueError("not a possible size")
     return Size(size)
+
+
+def _length(value: Any) -> Length:
+    found = _LENGTH.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None or int(found[1]) < 1:
+        raise ValueError("not a length of time")
+    return Length(int(found[1]) * _DAY * (7 if found[2] in "wW" else 1))
 
 
 def _origins(value: Any) -> Origins:

@@ -29,6 +29,11 @@ def test_sizes_have_units(text: str, size: int) -> None:
     assert load({}, {"VECTADB_MAX_BODY": text}).max_body == size
 
 
+@pytest.mark.parametrize(("text", "days"), [("30d", 30), ("1 d", 1), ("8W", 56)])
+def test_lengths_are_days_or_weeks(text: str, days: int) -> None:
+    assert load({}, {"VECTADB_RETAIN": text}).retain == days * 86_400_000_000
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
@@ -40,6 +45,9 @@ def test_sizes_have_units(text: str, size: int) -> None:
         ({"VECTADB_MAX_BATCH_EVENTS": "0"}, "expected a whole number from 1 to 1000000"),
         ({"VECTADB_DRAIN_TIMEOUT": "inf"}, "VECTADB_DRAIN_TIMEOUT"),
         ({"VECTADB_DRAIN_TIMEOUT": "nan"}, "VECTADB_DRAIN_TIMEOUT"),
+        ({"VECTADB_RETAIN": "30"}, "VECTADB_RETAIN: found '30'; expected a number of days or weeks, like \"30d\""),
+        ({"VECTADB_RETAIN": "0d"}, "VECTADB_RETAIN"),
+        ({"VECTADB_RETAIN_EVENTS": "0"}, "VECTADB_RETAIN_EVENTS"),
         ({"VECTADB_DATA_DIR": "  "}, "VECTADB_DATA_DIR: found '  '; expected a directory"),
         ({"VECTADB_HOST": "0.0.0.0"}, "--insecure"),
         ({"VECTADB_HOST": "::"}, "--insecure"),

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vectadb_server import ids
+from vectadb_server.expiry import Expired
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest, Outcome
 from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilter
+from vectadb_server.stores.horizon import Horizon
 from vectadb_server.stores.minutes import Kind, kind_of
 from vectadb_server.stores.rows import marked
 from vectadb_server.stores.surreal import SurrealStore
@@ -218,7 +220,10 @@ async def test_one_id_at_once_from_many_is_accepted_once(store: SurrealStore) ->
 
 
 async def test_what_is_over_the_horizon_is_expired_by_the_time_of_the_record(store: SurrealStore) -> None:
-    ingest = Ingest(store, horizon=lambda: MIDNIGHT)
+    async def expired() -> Expired:
+        return Expired(Horizon(MIDNIGHT))
+
+    ingest = Ingest(store, expired=expired)
     events = [line("old", MIDNIGHT - 1, timestamp=MIDNIGHT + HOUR), line("new", MIDNIGHT, timestamp=MIDNIGHT - HOUR)]
     assert statuses(await ingest.ingest(events, OPTIONS)) == ["expired", "accepted"]
     assert [event.event_id for event in await store.events(EventFilter(), limit=9)] == [record_id("new")]

@@ -62,6 +62,7 @@ async def read_ready(
 @get("/metrics", opt={"scope": "read", "bounded": False}, tags=_TAGS, media_type="text/plain")
 async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> Response[bytes]:
     """Return the counts in Prometheus' text format."""
+    services.metrics.horizon(services.horizon())
     try:
         async with asyncio.timeout(_PATIENCE):
             services.metrics.lag(await services.indexer.lag())

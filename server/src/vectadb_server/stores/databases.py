@@ -66,8 +66,10 @@ class Databases:
         return self._trusted(day) is not None or day in await self._listed()
 
     @contextlib.asynccontextmanager
-    async def use(self, name: str) -> AsyncIterator[Connection]:
+    async def use(self, name: str, *, make: bool = False) -> AsyncIterator[Connection]:
         """See :class:`~.segments.Segments`."""
+        if not make and name != META and not await self.has(name):
+            raise StoreUnavailable(f"{name} was dropped meanwhile")
         self._users[name] = self._users.get(name, 0) + 1
         try:
             async with self._turns.setdefault(name, asyncio.Lock()):
@@ -102,7 +104,7 @@ class Databases:
         if known is not None and known[0] <= least and most <= known[1]:
             return
         wide = least // _HOUR * _HOUR, (most // _HOUR + 1) * _HOUR
-        async with self.use(day):  # Made, if it is absent, before it is listed.
+        async with self.use(day, make=True):  # Made, if it is absent, before it is listed.
             pass
         values = {"ref": record("day", day), "least": wide[0], "most": wide[1]}
         async with self.use(META) as meta:
@@ -118,12 +120,13 @@ class Databases:
             raise StoreUnavailable(f"{day} was dropped meanwhile; send the same again")
         self._see(day, results[0][0])
 
-    async def drop(self, day: str) -> None:
-        """See :class:`~.segments.Segments`."""
+    async def drop(self, day: str) -> int:
+        """See :class:`~.segments.Segments`. How much room it took, the server does not say."""
         async with self.use(META) as meta:
             await insisted(meta, "DELETE $ref RETURN NONE", {"ref": record("day", day)})
             await self._forget(day)
             await insisted(meta, f"REMOVE DATABASE IF EXISTS `{self._database(day)}`")
+        return 0
 
     async def stop(self) -> None:
         """Close all."""

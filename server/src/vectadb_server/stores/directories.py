@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_DROPPED = "dropped-"
+#: Seconds for which those are waited for who use a day that is to be dropped.
+PATIENCE = 5.0
+
+
 class Directories:
     """The open databases. At most ``limit`` days stay open while nobody uses them."""
 
@@ -35,7 +40,9 @@ class Directories:
         self._meta_space = Space(root, min_free // 4)
         self._lock_file: IO[str] | None = None
         self._open: dict[str, Connection] = {}  # least recently used first
-        self._users: dict[str, int] = {}
+        self._users: dict[str, int] = {}  # with those who wait for it
+        self._lent: dict[str, int] = {}
+        self._idle: dict[str, asyncio.Event] = {}  # of those that somebody waits for
         self._turns: dict[str, asyncio.Lock] = {}
         self._days: set[str] = set()
         self._bounds: dict[str, tuple[int, int] | None] = {}
@@ -54,6 +61,8 @@ class Directories:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             self._lock()
+            for path in self._root.glob(f"{_DROPPED}*"):
+                shutil.rmtree(path, ignore_errors=True)
             self._days = {path.name for path in self._root.iterdir() if is_day(path.name)}
             async with self.use(META) as meta:
                 await check_version(meta, str(self._root))
@@ -75,14 +84,20 @@ class Directories:
         return day in self._days
 
     @contextlib.asynccontextmanager
-    async def use(self, name: str) -> AsyncIterator[Connection]:
+    async def use(self, name: str, *, make: bool = False) -> AsyncIterator[Connection]:
         """See :class:`Segments`."""
         self._users[name] = self._users.get(name, 0) + 1
         try:
             async with self._turns.setdefault(name, asyncio.Lock()):
+                if not make and name != META and name not in self._days:
+                    raise StoreUnavailable(f"{name} was dropped meanwhile")
                 connection = self._open.pop(name, None) or await self._connect(name)
                 self._open[name] = connection
-            yield connection
+                self._lent[name] = self._lent.get(name, 0) + 1
+            try:
+                yield connection
+            finally:
+                self._give_back(name)
         finally:
             self._users[name] -= 1
             if not self._users[name]:
@@ -98,18 +113,54 @@ class Directories:
 
     async def widen(self, day: str, least: int, most: int) -> None:
         """See :class:`Segments`."""
-        known = await self._bounds_of(day)
+        known = await self._bounds_of(day, make=True)
         self._bounds[day] = (least, most) if known is None else (min(known[0], least), max(known[1], most))
 
-    async def drop(self, day: str) -> None:
+    async def drop(self, day: str) -> int:
         """See :class:`Segments`."""
-        async with self._turns.setdefault(day, asyncio.Lock()):
-            connection = self._open.pop(day, None)
-            if connection is not None:
-                await connection.close()
+        folder, aside = self._root / day, self._root / f"{_DROPPED}{day}"
+        async with self._alone(day, PATIENCE):
+            await self._close(day)
             self._days.discard(day)
             self._bounds.pop(day, None)
-            await asyncio.to_thread(shutil.rmtree, self._root / day, ignore_errors=True)
+            if not folder.exists():
+                return 0
+            # At once: half a directory is nothing that could be opened.
+            await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+            folder.rename(aside)
+        size = await asyncio.to_thread(size_of, aside)
+        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+        return size
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, day: str, patience: float) -> AsyncIterator[None]:
+        """Have a day that is lent to nobody; who asks for it meanwhile, waits.
+
+        Raises:
+            StoreUnavailable: somebody goes on using it for so many seconds.
+        """
+        async with self._turns.setdefault(day, asyncio.Lock()):
+            idle = self._idle[day] = asyncio.Event()
+            try:
+                if self._lent.get(day):
+                    async with asyncio.timeout(patience):
+                        await idle.wait()
+            except TimeoutError:
+                raise StoreUnavailable(f"{day} is in use; it is tried again later") from None
+            finally:
+                del self._idle[day]
+            yield
+
+    def _give_back(self, name: str) -> None:
+        self._lent[name] -= 1
+        if not self._lent[name]:
+            del self._lent[name]
+            if name in self._idle:
+                self._idle[name].set()
+
+    async def _close(self, name: str) -> None:
+        if (connection := self._open.pop(name, None)) is not None:
+            await connection.close()
 
     async def stop(self) -> None:
         """Close all and give the directory back."""
@@ -142,10 +193,10 @@ class Directories:
                 if name != META and name not in self._users and name in self._open:
                     await self._open.pop(name).close()
 
-    async def _bounds_of(self, day: str) -> tuple[int, int] | None:
+    async def _bounds_of(self, day: str, *, make: bool = False) -> tuple[int, int] | None:
         if day not in self._bounds:
             where = f"WITH INDEX event_newest WHERE nus >= {rows.LEAST} AND nus <= {-rows.LEAST} ORDER BY nus"
-            async with self.use(day) as db:
+            async with self.use(day, make=make) as db:
                 first, last = await db.run(
                     f"SELECT VALUE nus FROM event {where} LIMIT 1; SELECT VALUE nus FROM event {where} DESC LIMIT 1"  # noqa: S608 - no values
                 )
@@ -175,3 +226,12 @@ class Directories:
         if self._lock_file is not None:
             self._lock_file.close()
             self._lock_file = None
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in the folder, and in those inside it."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total

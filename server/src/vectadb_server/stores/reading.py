@@ -111,6 +111,8 @@ class Reading(RecordReader):
     async def trace(self, trace_id: str) -> Trace | None:
         """See :class:`RecordReader`."""
         for day in await self._trace_days(trace_id):
+            if not await self._segments.has(day):
+                continue
             async with self._segments.use(day) as db:
                 found = await db.one(
                     "SELECT body FROM array::distinct($ids) WHERE id != NONE", {"ids": [record("trace", trace_id)]}
@@ -147,7 +149,7 @@ class Reading(RecordReader):
         asked = [record("trace_days", trace) for trace in traces]
         async with self._segments.use(META) as meta:
             found = await meta.one("SELECT id, days FROM array::distinct($ids) WHERE id != NONE", {"ids": asked})
-        return {key_of(row["id"]): sorted(row["days"]) for row in found}
+        return {key_of(row["id"]): sorted(set(row["days"])) for row in found}
 
     async def traces(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> list[Trace]:
         """See :class:`RecordReader`."""
@@ -299,6 +301,13 @@ class Reading(RecordReader):
         """Return the traces whose summary is kept with this day, each with the number of events it counts."""
         async with self._segments.use(day) as db:
             return {trace.trace_id: trace.events for trace in map(rows.trace, await db.one("SELECT body FROM trace"))}
+
+    async def number_of_events(self, day: str) -> int:
+        """Return how many events the day holds."""
+        sql = "SELECT count() AS n FROM event WITH INDEX event_newest WHERE nus >= $first AND nus <= $last GROUP ALL"
+        async with self._segments.use(day) as db:
+            found = await db.one(sql, {"first": rows.LEAST, "last": -rows.LEAST})
+        return int(found[0]["n"]) if found else 0
 
     async def days(self) -> list[str]:
         """See :class:`RecordReader`."""

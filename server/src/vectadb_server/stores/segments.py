@@ -56,6 +56,7 @@ DEFINE TABLE IF NOT EXISTS dirty SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS lease SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS api_key SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS bucket SCHEMALESS;
+DEFINE TABLE IF NOT EXISTS horizon SCHEMALESS;
 """
 
 
@@ -75,8 +76,14 @@ class Segments(Protocol):
         """Return whether the day has a database."""
         ...
 
-    def use(self, name: str) -> AbstractAsyncContextManager[Connection]:
-        """Lend the database of a day, made if absent; it stays open for as long as it is lent."""
+    def use(self, name: str, *, make: bool = False) -> AbstractAsyncContextManager[Connection]:
+        """Lend the database of a day, or ``meta``; it stays open for as long as it is lent.
+
+        ``make``: a day that is absent is made. Only ingest does so: whatever else is about what is there.
+
+        Raises:
+            StoreUnavailable: the day is absent; it may have been dropped a moment ago.
+        """
         ...
 
     async def bounds(self, among: Collection[str] | None = None) -> dict[str, tuple[int, int]]:
@@ -90,8 +97,12 @@ class Segments(Protocol):
         """Let the day's bounds hold these; called before events of such times are committed."""
         ...
 
-    async def drop(self, day: str) -> None:
-        """Remove a day with everything in it and give the space back. Nobody may be using it."""
+    async def drop(self, day: str) -> int:
+        """Remove a day with everything in it; return the bytes that this gives back, as far as they can be known.
+
+        Raises:
+            StoreUnavailable: somebody goes on using it; nothing was removed.
+        """
         ...
 
     async def stop(self) -> None:

@@ -15,9 +15,10 @@ from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.databases import Databases, insisted
 from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.forgetting import forget_homes, forget_trace_days
 from vectadb_server.stores.segments import META, MIN_FREE
 from vectadb_server.stores.worklists import WorkLists
-from vectadb_server.stores.writes import statements
+from vectadb_server.stores.writes import Entry, Write, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from vectadb_server.stores.remote import Address
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.segments import Segments
-    from vectadb_server.stores.writes import Write
 
 
 _encode = msgspec.json.Encoder().encode
@@ -133,18 +133,28 @@ class SurrealStore(WorkLists):
         """Wait for what is under way, close every database and give the directory back."""
         await self._segments.stop()
 
-    async def drop_day(self, day: str) -> None:
-        """Forget everything of a day. Nothing may be ingested into it any more, nor its trace be read."""
-        async with self._segments.use(META) as meta:
-            await meta.run("DELETE home WHERE day = $day RETURN NONE", {"day": day})
-            await meta.run("DELETE $ref RETURN NONE", {"ref": record("dirty", day)})
-            await meta.run(
-                "UPDATE trace_days SET days = array::complement(days, [$day]) WHERE days CONTAINS $day RETURN NONE",
-                {"day": day},
-            )
-            await meta.run("DELETE trace_days WHERE array::len(days) = 0 RETURN NONE")
+    async def drop_day(self, day: str) -> int:
+        """Remove a day with all its events and what was made of them; return the bytes that this gives back.
+
+        What ``meta`` says of it stays; see :meth:`forget_before`.
+
+        Raises:
+            StoreUnavailable: somebody goes on using it, or the store does not answer.
+        """
         self.dirty.discard(day)
-        await self._segments.drop(day)
+        freed = await self._segments.drop(day)
+        async with self._segments.use(META) as meta:
+            await insisted(meta, "DELETE $ref RETURN NONE", {"ref": record("dirty", day)})
+        return freed
+
+    async def forget_before(self, day: str) -> None:
+        """Forget what ``meta`` says of days before this one, and have summaries made anew of traces that go on."""
+
+        async def again(first: str, traces: list[str]) -> None:
+            await self.commit(first, Write(entry=Entry(traces=traces, again=True)))
+
+        await forget_homes(self._segments, day)
+        await forget_trace_days(self._segments, day, again)
 
     # ---- ingest ----
 
@@ -233,7 +243,7 @@ class SurrealStore(WorkLists):
         if write.least is not None and write.most is not None:
             await self._segments.widen(day, write.least, write.most)
         try:
-            async with self._segments.use(day) as db:
+            async with self._segments.use(day, make=True) as db:
                 await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
         finally:
             # Also when nobody waits any more for the reply: the commit goes on.

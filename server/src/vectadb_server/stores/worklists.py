@@ -132,12 +132,13 @@ class WorkLists(Reading):
         refs = [record("trace_days", trace) for trace in traces]
         async with self._segments.use(META) as meta:
             known = await meta.one("SELECT id, days FROM array::distinct($ids) WHERE id != NONE", {"ids": refs})
-            new = [{"id": trace, "days": [day]} for trace in set(traces) - {key_of(row["id"]) for row in known}]
-            more = [row["id"] for row in known if day not in row["days"]]
-            if new:
-                await meta.run("INSERT INTO trace_days $rows RETURN NONE", {"rows": new})
-            if more:
-                await meta.run("UPDATE $ids SET days += $day RETURN NONE", {"ids": more, "day": day})
+            lacking = set(traces) - {key_of(row["id"]) for row in known if day in row["days"]}
+            if lacking:
+                # Retention may have removed or changed a row since.
+                await meta.run(
+                    "INSERT INTO trace_days $rows ON DUPLICATE KEY UPDATE days += $input.days RETURN NONE",
+                    {"rows": [{"id": trace, "days": [day]} for trace in lacking]},
+                )
 
     async def applied(
         self,

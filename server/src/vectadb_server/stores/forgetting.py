@@ -1,0 +1,71 @@
+"""What ``meta`` says of days that were dropped, forgotten in pages: a million rows are not gone through at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from vectadb_server.stores.databases import insisted
+from vectadb_server.stores.engine import key_of
+from vectadb_server.stores.segments import META
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from vectadb_server.stores.segments import Segments
+
+_PAGE = 1_000
+
+
+async def forget_homes(segments: Segments, before: str) -> None:
+    """Forget in which day ids were put whose day is before this one."""
+    async for rows in _pages(segments, "home", "day"):
+        old = [ref for ref, day in rows if day < before]
+        if old:
+            async with segments.use(META) as meta:
+                await insisted(meta, "DELETE $old RETURN NONE", {"old": old})
+
+
+async def forget_trace_days(
+    segments: Segments, before: str, again: Callable[[str, list[str]], Awaitable[None]]
+) -> None:
+    """Forget that traces had events before a day.
+
+    ``again(day, traces)`` is told of those that have others, by the first day that has some, before that is forgotten:
+    their summaries are to be made anew.
+    """
+    async for rows in _pages(segments, "trace_days", "days"):
+        stay: dict[str, list[str]] = defaultdict(list)
+        old: list[Any] = []
+        gone: set[str] = set()
+        for ref, days in rows:
+            if min(days) < before:
+                old.append(ref)
+                gone.update(day for day in days if day < before)
+                if max(days) >= before:
+                    stay[min(day for day in days if day >= before)].append(str(key_of(ref)))
+        for day, traces in stay.items():
+            await again(day, traces)
+        if old:
+            async with segments.use(META) as meta:
+                await insisted(
+                    meta,
+                    "UPDATE $old SET days = array::complement(days, $gone) RETURN NONE; "
+                    "DELETE $old WHERE array::len(days) = 0 RETURN NONE",
+                    {"old": old, "gone": sorted(gone)},
+                )
+
+
+async def _pages(segments: Segments, table: str, column: str) -> AsyncIterator[list[list[Any]]]:
+    """Go through a table of ``meta`` in the order of its ids, which are UUIDs, as such or as text."""
+    after = ""
+    while True:
+        async with segments.use(META) as meta:
+            rows: list[list[Any]] = await meta.one(f"SELECT VALUE [id, {column}] FROM {table}{after} LIMIT {_PAGE}")  # noqa: S608 - no values
+        if not rows:
+            return
+        yield rows
+        last = key_of(rows[-1][0])
+        # Parameters are not possible in a range of these; `UUID` lets nothing else through.
+        after = f":u'{last}'>.." if isinstance(last, UUID) else f":`{UUID(last)}`>.."
