@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from tests.recordings.lambda_framing import frame
@@ -17,11 +18,14 @@ BARE = frozenset({"bedrock", "agentcore", "lambda_platform"})
 """What no function's invocation prints, or what holds the platform's lines already: nothing is put around it."""
 NAMING = frozenset({"awslambdaric", "powertools", "lambda_platform"})
 """Formats that name invocations: these are the ones that START and END must name."""
+_TREE = re.compile(r"^\*{10}\nTrace: ", re.MULTILINE)
 LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
 _STEP = 500
 """Microseconds from one record to the next."""
 _PAUSE = 1_000_000
 """Microseconds from one run of a service to the next."""
+_RUNS = 5
+"""Of a service's, in one stream."""
 _DIES = 3
 """Of a service's runs each third dies, with this on its standard error."""
 _DEATH = (
@@ -74,9 +78,26 @@ def _at(start_us: int, number: int) -> int:
 
 
 def is_one_run(recording: Recording) -> bool:
-    """Whether the recording is of one run that a service might print: not of several, nor of an invocation."""
+    """Whether the recording is of one run that a service might print: not of several, nor of an invocation.
+
+    A tree of LlamaIndex's debug handler calls itself a trace: several are several.
+    """
     whole = [run for run in recording.runs if run["within"] is None]
-    return bool(recording.text) and recording.framework not in NAMING and len(whole) <= 1
+    if not recording.text or recording.framework in NAMING:
+        return False
+    return len(whole) <= 1 and len(_TREE.findall(recording.text)) <= 1
+
+
+def in_streams(recordings: Sequence[Recording]) -> list[list[Recording]]:
+    """Some runs for each stream of a service. A process that was killed prints no further ones: its run is the last."""
+    others = [recording for recording in recordings if not _is_killed(recording)]
+    streams = [others[at : at + _RUNS] for at in range(0, len(others), _RUNS)]
+    lasts = [[recording] for recording in recordings if _is_killed(recording)]
+    return [(before or []) + (last or []) for before, last in zip_longest(streams, lasts)]
+
+
+def _is_killed(recording: Recording) -> bool:
+    return "killed" in recording.name or any(run.get("interrupted") for run in recording.runs)
 
 
 def served(recordings: Sequence[Recording], start_us: int) -> list[tuple[int, str, str]]:

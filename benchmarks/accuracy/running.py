@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import msgspec
 
-from benchmarks.accuracy.framing import LINE, framed, is_one_run, served
+from benchmarks.accuracy.framing import LINE, framed, in_streams, is_one_run, served
 from tests.recordings.lambda_framing import interleave
 from vectadb_agent import LogRecord, LogStream
 from vectadb_agent.join import Joiner
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from vectadb_agent.join import Joined
 
 STREAMS = 8
-RUNS = 5
-"""One after the other in a service's stream."""
 _BATCH = 250
 _NAMES = {"awslambdaric": "lambda", "lambda_platform": "lambda"}
 _ALSO = ("lambda", "python_logging", "json")
@@ -149,22 +147,21 @@ def serve(url: str, outcomes: Sequence[Outcome], events: Sequence[Event], mode: 
 def parse_served(recordings: Sequence[Recording], mode: str) -> tuple[list[Outcome], list[Event]]:
     """As :func:`parse`, but of services: in each of a framework's streams, runs that print one format, in sequence.
 
-    Only the framework's own events are an outcome's: a service's log says of no other line whose it is. A process that
-    was killed prints no further runs.
+    Only the framework's own events are an outcome's: a service's log says of no other line whose it is.
     """
     events: list[Event] = []
     found: dict[str, Outcome] = {}
     services: dict[str, dict[str, list[Recording]]] = {}
-    for recording in sorted(filter(is_one_run, recordings), key=lambda recording: "killed" in recording.name):
+    for recording in filter(is_one_run, recordings):
         _, _, printed = recording.name.partition(".")
         services.setdefault(recording.framework, {}).setdefault(printed, []).append(recording)
         found[recording.key] = Outcome(recording, [])
     start = int(time.time() - 1_800) * 1_000_000
     for framework, formats in services.items():
         streams = {
-            f"{framework}-{printed}-{at}": served(together[at : at + RUNS], start)
+            f"{framework}-{printed}-{number}": served(runs, start)
             for printed, together in formats.items()
-            for at in range(0, len(together), RUNS)
+            for number, runs in enumerate(in_streams(together))
         }
         told = {key: [(when, message) for when, message, _ in records] for key, records in streams.items()}
         for stream, tags, some in _through(parsers_for(framework, mode), told, _served(mode), seed=0):

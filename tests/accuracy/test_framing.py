@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.accuracy.__main__ import main
-from benchmarks.accuracy.framing import framed, invocations, is_one_run, served
+from benchmarks.accuracy.framing import framed, in_streams, invocations, is_one_run, served
 from benchmarks.accuracy.recordings import Recording, read
 
 NOTHING = Recording("strands", "x", False, "", None, [], [], [], None)
@@ -56,6 +56,18 @@ def test_what_is_not_one_run_of_a_service_is_left_out() -> None:
     assert not is_one_run(dataclasses.replace(recording, runs=[agent, agent]))
     assert not is_one_run(dataclasses.replace(recording, framework="powertools"))
     assert not is_one_run(dataclasses.replace(recording, text=""))
+    tree = "**********\nTrace: query\n    |_query -> 0.1 seconds\n**********\n"
+    assert is_one_run(dataclasses.replace(recording, text=f"Trace: none\n{tree}"))
+    assert not is_one_run(dataclasses.replace(recording, text=tree + tree))
+
+
+def test_a_killed_process_prints_no_further_runs() -> None:
+    killed = {"kind": "agent", "name": "a", "within": None, "printed": True, "interrupted": True}
+    runs = [dataclasses.replace(NOTHING, name=name) for name in ("a", "killed_nested", *"bcdef")]
+    runs.append(dataclasses.replace(NOTHING, name="g", runs=[killed]))
+    streams = [[run.name for run in stream] for stream in in_streams(runs)]
+    assert streams == [["a", "b", "c", "d", "e", "killed_nested"], ["f", "g"]]
+    assert [[run.name for run in stream] for stream in in_streams(runs[-1:] * 2)] == [["g"], ["g"]]
 
 
 def test_a_second_invocation_begins_where_it_is_first_named() -> None:

@@ -18,7 +18,10 @@ def llamaindex():
 
 @pytest.fixture
 def told(join):
-    """Type and properties of each event of these lines; a block that is not LlamaIndex's is its text."""
+    """Type and properties of each event of these lines; a block that is not LlamaIndex's is its text.
+
+    What the events are to their run is told in ``test_run_boundaries.py``.
+    """
 
     def made(text, *others):
         parser = llamaindex()
@@ -30,6 +33,7 @@ def told(join):
             for event in events or ():
                 properties = {key.rpartition(".")[2]: value for key, value in event.properties.items()}
                 assert properties.pop("framework") == "llamaindex"
+                properties.pop("run_boundary", None)
                 found.append((event.event_type, properties))
         return found
 
@@ -53,7 +57,7 @@ def test_a_question_printed_again_belongs_to_its_step_and_no_line_more(told):
 
 def test_a_question_without_a_step_is_one_line(told):
     text = "Added user message to memory: How long?\nTwo days.\n"
-    assert told(text) == [("query", {"message": "How long?", "run_boundary": "next"}), "Two days.\n"]
+    assert told(text) == [("query", {"message": "How long?"}), "Two days.\n"]
 
 
 def test_a_reply_before_a_call_is_a_thought(told):

@@ -30,6 +30,13 @@ def boundaries(join: Any, name: str) -> str:
     [
         ("crewai/two_tasks", "start end"),
         ("llamaindex/several_tools", "start end"),
+        ("llamaindex/workflow.steps", "start"),
+        ("llamaindex/vector.tree", "start end start end"),
+        ("llamaindex/functions_nested.verbose", "next call next call end end call end"),
+        ("llamaindex/openai_several_tools.verbose", "next call end call end call end"),
+        ("llamaindex/react_interrupted.verbose", "next call"),
+        ("llamaindex/questions.verbose", "next call end call end call end"),
+        ("llamaindex/router.verbose", "next"),
         ("openai_agents/nested_agent.debug", "next end"),
         ("openai_agents/tool_raises.data", "next end"),
         ("openai_agents/two_runs.spans", ""),
@@ -77,7 +84,10 @@ def test_a_run_without_tracing(parse_one: Any, line: str, told: str | None) -> N
         ("[tick] add: AgentWorkflowStartEvent(user_msg='Hel...\n", "start"),
         ("[parse_agent_output:0] complete with StopEvent\n", "end"),
         ("[parse_agent_output:0] complete with ToolCall\n", None),
+        ("Running step init_run\n", "start"),
+        ("Step init_run produced event AgentInput\n", "none"),
         ("Added user message to memory: Hello\n", "next"),
+        ("Tool with name hammer not found, please double check.\n", "end"),
     ],
 )
 def test_workflows_and_chats_of_llamaindex(parse_one: Any, line: str, told: str | None) -> None:

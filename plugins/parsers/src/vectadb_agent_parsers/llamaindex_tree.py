@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from vectadb_agent import Event
-from vectadb_agent_parsers.agent_events import run, said
+from vectadb_agent_parsers.agent_events import bounded, run, said
 
 STARS = "*" * 10
 TRACE = "Trace: "
@@ -35,7 +35,7 @@ def events(text: str) -> list[Event] | None:
     if len(lines) < 2 or not lines[1].startswith(TRACE):
         return None
     trace = lines[1].removeprefix(TRACE).strip()
-    made = [run("chain_start", trace)]
+    made = [bounded(run("chain_start", trace), "start")]
     open_: list[_Row] = []
     for row, following in pairwise([*rows, None]):
         if row is None:
@@ -49,7 +49,7 @@ def events(text: str) -> list[Event] | None:
         else:
             made.append(_leaf(row))
     made += [_ended(row) for row in reversed(open_)]
-    return [*made, run("chain_end", trace)]
+    return [*made, bounded(run("chain_end", trace), "end")]
 
 
 def _row(line: str) -> _Row | None:

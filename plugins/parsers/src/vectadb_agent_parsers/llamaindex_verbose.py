@@ -163,9 +163,9 @@ def events(text: str) -> list[Event] | None:
         if text.startswith(_GOT):
             printed = text.removeprefix(_GOT).removesuffix("\n").removesuffix(_END).removesuffix("\n")
             return [_result(printed)]
-        return [said(text.strip())] if _GENERATED.fullmatch(text) else None
+        return [bounded(said(text.strip()), "next")] if _GENERATED.fullmatch(text) else None
     if first == "T" and (unknown := _MISSING.fullmatch(text)):
-        return [result(text.partition("\n")[0], unknown[1], error=_INVALID)]
+        return [bounded(result(text.partition("\n")[0], unknown[1], error=_INVALID), "end")]
     return None
 
 
@@ -177,7 +177,12 @@ def _running(printed: str) -> list[Event]:
     question = printed.partition(f"\n{_ADDED}")[0].strip()
     if question == "None":
         return [said("next step")]
-    return [run("agent_start", _RUNNER, input=question), _query(question)]
+    return [bounded(run("agent_start", _RUNNER, input=question), "next"), _query(question)]
+
+
+def _ended() -> Event:
+    # Of a run only where it starts is told: not all print an answer. What ends is a call, with all runs in it.
+    return bounded(run("agent_end", _RUNNER), "none")
 
 
 def _marked(mark: str, body: str) -> list[Event] | None:
@@ -193,16 +198,20 @@ def _called(printed: str) -> list[Event] | None:
     if found is None:
         return None
     given, malformed, problem = found[2].partition(_MALFORMED)
-    made = [call(found[1], json_or_text(given.removesuffix("\n")))]
+    made = [_call(found[1], json_or_text(given.removesuffix("\n")))]
     if malformed:
         words = (malformed.lstrip() + problem).rstrip().removesuffix(_END).rstrip()
-        made.append(result(words, found[1], error=_FAILED))
+        made.append(bounded(result(words, found[1], error=_FAILED), "end"))
     return made
+
+
+def _call(tool: str, arguments: Any) -> Event:
+    return bounded(call(tool, arguments), "call")
 
 
 def _result(printed: str, tool: str | None = None) -> Event:
     failed = _FAILED if printed.startswith(_FAILURES) else None
-    return result(literal_or_text(printed), tool, error=failed)
+    return bounded(result(literal_or_text(printed), tool, error=failed), "end")
 
 
 def _response(body: str) -> list[Event]:
@@ -212,12 +221,12 @@ def _response(body: str) -> list[Event]:
     if going_on := _GOES_ON.search(f"\n{body}"):
         return [_thought(body[: max(going_on.start() - 1, 0)]), said("next step")]
     if not words.strip():
-        return [run("agent_end", _RUNNER)]
+        return [_ended()]
     half = len(words) // 2
     # A program that prints the answer, as most do, has printed it twice.
     if len(words) % 2 and words[half] == "\n" and words[:half] == words[half + 1 :]:
         words = words[:half]
-    return [finish(words), run("agent_end", _RUNNER)]
+    return [finish(words), _ended()]
 
 
 def _thought(words: str) -> Event:
@@ -236,21 +245,21 @@ def _coloured(text: str) -> list[Event] | None:
             return [said(body, level="WARNING")]
         return [_result(body)]
     if found[2]:
-        return [said(text[text.index("m") + 1 :].removesuffix(RESET).strip())]
-    return [call(found[3], body)] if found[4] == "Q" else [result(literal_or_text(body), found[3])]
+        return [bounded(said(text[text.index("m") + 1 :].removesuffix(RESET).strip()), "next")]
+    return [_call(found[3], body)] if found[4] == "Q" else [_result(body, found[3])]
 
 
 def _react(body: str) -> list[Event]:
     head, marked, printed = body.rpartition("\nAction Input: ")
     thought, acted, name = head.rpartition("\nAction: ")
     if marked and acted and "\n" not in name and "\n" not in printed:
-        return [_thought(thought), call(name, literal_or_text(printed))]
+        return [_thought(thought), _call(name, literal_or_text(printed))]
     thought, marked, answer = body.partition("\nAnswer: ")
     if marked:
-        return [_thought(thought), finish(answer), run("agent_end", _RUNNER)]
+        return [_thought(thought), finish(answer), _ended()]
     thought, marked, answer = body.partition("\nAnswer (Starts With): ")
     if not marked:
         return [_thought(body)]
     streamed = finish(answer.removesuffix(" ..."))
     streamed.properties["truncated"] = True
-    return [_thought(thought), streamed, run("agent_end", _RUNNER)]
+    return [_thought(thought), streamed, _ended()]

@@ -22,7 +22,7 @@ _RUNNING = re.compile(
 _PRODUCED = re.compile(
     r"Step (\w{1,100}) produced (?:event (\w{1,100})|no event|an error, retry in [\d.]{1,20} seconds)\r?\n?"
 )
-_STOPPED = "complete with StopEvent"
+_STOPPED, _BEGINS = "complete with StopEvent", "Running step init_run"
 _CUT = "..."
 
 
@@ -44,15 +44,19 @@ def events(text: str) -> list[Event] | None:
         return None
     if text.startswith("S"):
         return _produced(text)
-    stopped = text.rstrip().endswith(_STOPPED)
-    return [bounded(said(text.strip()), "end") if stopped else said(text.strip())]
+    line = said(text.strip())
+    if text.rstrip().endswith(_STOPPED):
+        bounded(line, "end")
+    elif text.rstrip() == _BEGINS:
+        bounded(line, "start")
+    return [line]
 
 
 def _produced(text: str) -> list[Event]:
     found = _PRODUCED.fullmatch(text)
     step = () if found is None else found.groups()
     if step == ("init_run", "AgentInput"):
-        return [run("agent_start")]
+        return [bounded(run("agent_start"), "none")]
     if step == ("run_agent_step", "AgentOutput"):
         return [model_call("llm_end")]
     if step == ("parse_agent_output", "StopEvent"):
