@@ -35,6 +35,11 @@ def result(text, **more):
     return ("tool_result", {**more, "gen_ai.tool.call.result": text})
 
 
+def blue(text):
+    """A result in blue: of the first tool in the agent's list, or the fourth."""
+    return result(text, tool_place=0)
+
+
 def lines(text):
     return text.splitlines(keepends=True)
 
@@ -81,10 +86,10 @@ def test_a_result_with_colours_that_are_never_reset(join):
         f"{BLUE}b{RESET}plain{RESET}{GREEN} u{RESET}\n"
     )
     assert told(join, *lines(text)) == [
-        result("a \x1b[31mred"),
+        blue("a \x1b[31mred"),
         ("agent_thought", {"message": "t"}),
         call("x", "y"),
-        result(f"b{RESET}plain"),
+        blue(f"b{RESET}plain"),
         result(" u", call_not_told=True),
     ]
 
@@ -108,7 +113,7 @@ def test_an_unreadable_step_in_an_agent_that_labels_its_observations(join):
 def test_what_a_tool_prints_is_not_its_result(join):
     action = f"{GREEN} go\nAction: search\nAction Input: x{RESET}"
     text = f"{action}asking\nstill asking\n{BLUE}found{RESET}{GREEN} done{RESET}\n"
-    assert told(join, *lines(text))[1:5] == [call("search", "x"), "asking\n", "still asking\n", result("found")]
+    assert told(join, *lines(text))[1:5] == [call("search", "x"), "asking\n", "still asking\n", blue("found")]
 
 
 def test_a_traceback_behind_an_action(join):
@@ -119,9 +124,55 @@ def test_a_traceback_behind_an_action(join):
     assert words[2][1]["error.type"] == "KeyError"
 
 
+@pytest.mark.parametrize(("colour", "place"), [("36;1", 0), ("33;1", 1), ("38;5;200", 2)])
+def test_a_results_colour_is_its_tools_place(join, colour, place):
+    assert told(join, f"\x1b[{colour}m\x1b[1;3mfound{RESET}\n") == [result("found", tool_place=place)]
+
+
+def test_a_tool_that_does_not_exist_beside_one_that_does(join):
+    actions = "".join(f"{GREEN}\nInvoking: `{name}` with `{{}}`\n\n\n{RESET}" for name in ("browser", "now"))
+    unknown = "browser is not a valid tool, try one of [now]."
+    text = f"{actions}{unknown}{BLUE}noon{RESET}{GREEN} done{RESET}\n"
+    invalid = result(unknown, **{"gen_ai.tool.name": "browser", "error.type": "InvalidTool"})
+    assert told(join, *lines(text))[:4] == [call("browser", {}), call("now", {}), invalid, blue("noon")]
+
+
+REQUEST = "8f507cfc-1111-4e07-98b2-7e6c9aa0f7ad"
+LOG_LINES = [
+    "2026-01-01 00:00:00,123 INFO httpx: found\n",
+    '{"time": "2026-01-01T00:00:00Z", "level": "INFO"}\n',
+    f"START RequestId: {REQUEST} Version: $LATEST\n",
+    f"[INFO]\t2026-01-01T00:00:00.123Z\t{REQUEST}\tfound\n",
+    f"2026-01-01T00:00:00.123Z {REQUEST} Task timed out after 3.00 seconds\n",
+]
+
+
+@pytest.mark.parametrize("line", LOG_LINES)
+@pytest.mark.parametrize("before", ["", "2 lines:\n\n", "```\n", "12:00:01 started\n", "2 lines:\n```\n"])
+def test_log_lines_in_a_result_are_its_own_where_they_are_announced_or_begin_it(join, before, line):
+    text = f"{before}{line}{line}and that is all\n{line}"
+    assert told(join, *lines(f"{BLUE}{text}{RESET}{GREEN} done{RESET}\n"))[0] == blue(text)
+    entry = "\x1b[36;1m\x1b[1;3m[tool/end]\x1b[0m \x1b[1m[tool:logs] [1ms] Exiting Tool run with output:\n"
+    assert told(join, *lines(f'{entry}\x1b[0m"{text}"\n'))[0][1]["gen_ai.tool.call.result"] == text
+
+
+@pytest.mark.parametrize("line", LOG_LINES)
+@pytest.mark.parametrize("before", ["two\n", "2 lines:\nas follows\n"])
+def test_other_log_lines_in_a_result_came_between(join, before, line):
+    told_ = told(join, *lines(f"{BLUE}{before}{line}three{RESET}{GREEN} done{RESET}\n"))
+    assert (line in told_, blue(f"{before}three") in told_) == (True, True)
+
+
+@pytest.mark.parametrize("line", LOG_LINES)
+@pytest.mark.parametrize("printed", ['"two"', '"a "b" c"', '"\n2 "inches" lines:"'])
+def test_a_log_line_behind_a_quoted_result_is_none_of_it(join, printed, line):
+    entry = "\x1b[36;1m\x1b[1;3m[tool/end]\x1b[0m \x1b[1m[tool:logs] [1ms] Exiting Tool run with output:\n"
+    assert told(join, *lines(f"{entry}\x1b[0m{printed}\n"), line)[1:] == [line]
+
+
 def test_a_block_that_is_cut_short_says_what_it_has(join):
     assert told(join, f"{GREEN} go\n", "Action: search\n", "Action Input: so")[1] == call("search", "so")
-    assert told(join, f"{BLUE}one\n", "two") == [result("one\ntwo")]
+    assert told(join, f"{BLUE}one\n", "two") == [blue("one\ntwo")]
 
 
 def test_debug_output_of_older_versions(join):
@@ -194,7 +245,7 @@ def test_an_escape_that_is_no_colour_behind_a_finished_step():
     """Found by the mutated lines of `make bench`."""
     parser = LangChainParser(LangChainParser.Config(type="langchain"))
     for mode in ("ended", "blank", "reply", "before prompt"):
-        assert parser.pieces("\x1b[broken\n", (mode, False)) == ()
+        assert parser.pieces("\x1b[broken\n", (mode, False, "none")) == ()
 
 
 @pytest.mark.parametrize(

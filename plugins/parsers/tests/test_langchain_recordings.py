@@ -120,6 +120,8 @@ def told(events: list[Event], *, types: tuple[str, ...]) -> list[tuple[Any, ...]
 
 
 def text_of(output: Any) -> str:
+    if isinstance(output, dict):
+        return json.dumps(output, separators=(",", ":"))
     return output if isinstance(output, str) else "".join(block["text"] for block in output)
 
 
@@ -140,6 +142,7 @@ def verbose_truth(callbacks: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def debug_truth(callbacks: list[dict[str, Any]]) -> dict[str, list[tuple[Any, ...]]]:
     """What debug output shows of the truth: calls, results, errors and model calls, each in their order."""
     words: dict[str, list[tuple[Any, ...]]] = {"call": [], "result": [], "error": [], "llm": []}
+    run = {told_["name"] for told_ in callbacks if told_["event"] == "tool_start"}
     for told_ in callbacks:
         if told_["event"] == "tool_start" and told_["name"] != "invalid_tool":
             if told_["inputs"] is not None and told_["parent_run_id"] is None:
@@ -151,6 +154,9 @@ def debug_truth(callbacks: list[dict[str, Any]]) -> dict[str, list[tuple[Any, ..
         elif told_["event"].endswith("_error"):
             words["error"].append(("error", told_["error_type"], told_["error"]))
         elif told_["event"] == "llm_end":
+            # What is asked of a tool that does not exist, or is the answer's schema, is told all the same.
+            asked = [each for each in told_["tool_calls"] if each["name"] not in run]
+            words["call"] += [("call", each["name"], each["args"]) for each in asked]
             words["llm"].append(
                 ("llm", text_of(told_["text"]), told_["model"], told_["input_tokens"], told_["output_tokens"])
             )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vectadb_server.model import Event, Kind
+    from vectadb_server.places import Places
 
 #: More levels than this above one that ends are taken to be inside it, which keeps each step cheap.
 MANY = 200
@@ -71,6 +72,7 @@ class Stream:
     Queues are thinned out when they are read, not when something closes: each step stays cheap on average.
     """
 
+    places: Places
     stack: list[Frame] = field(default_factory=list)
     levels: dict[Kind, list[Frame]] = field(default_factory=dict)
     named: dict[tuple[Kind, str], list[Node]] = field(default_factory=dict)
@@ -111,6 +113,8 @@ class Stream:
         frame.named.setdefault(node.name, deque()).append(node)
         self.named.setdefault((node.kind, node.name), []).append(node)
         node.frame = frame
+        if node.kind == "tool":
+            self.places.called(node)
 
     def make_agent(self, node: Node) -> None:
         """Take an open chain for the agent that it turns out to be."""
@@ -207,6 +211,19 @@ class Stream:
             return self._first_named(kind, "") or self.missed(kind, name)
         frame = self.level(kind)
         return frame.waiting[0] if frame is not None else self.missed(kind, name or None) or self.missed(kind, None)
+
+    def call_at(self, place: int) -> Node | None:
+        """Return the call that a result without id and name belongs to, whose tool has that place in its agent's list.
+
+        Calls that wait on the innermost level come first, then those around it that run side by side: of a call by
+        itself there, what is open inside it has to end before.
+        """
+        waiting: list[Node] = []
+        for frame in islice(reversed(self.levels.get("tool", [])), _SIDE_BY_SIDE):
+            beside = [node for node in islice(frame.waiting, _SIDE_BY_SIDE) if node.open]
+            if not waiting or len(beside) > 1:
+                waiting += beside
+        return self.places.choose(waiting, place) if waiting else self.missed("tool", None)
 
     def container_ending(self, kind: Kind, name: str) -> Node | None:
         """Return the agent or chain that an end without an id belongs to.

@@ -1,7 +1,8 @@
 """Which events of a trace open, close and belong to which interval: the skeleton that spans are made of.
 
 Within a log stream intervals nest, and what has no id is matched by its place. Ids that a client gives (a tool call's,
-a span's, a parent event's) are stronger than place, and hold across streams.
+a span's, a parent event's) are stronger than place, and hold across streams. Between the two stands a tool's place in
+its agent's list (``places``), where a result tells that: what it tells of one pair may decide another before it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vectadb_server import vocabulary as vocab
 from vectadb_server.nesting import LEAVES, Node, Stream
+from vectadb_server.places import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +42,10 @@ class Pairing:
 
 def pair(events: Sequence[Event]) -> Pairing:
     """Find the intervals. The result depends on the set of events alone; time is linear but for the sorting."""
-    walk = _Walk(in_order(events))
-    for event in walk.found.events:
-        walk.step(event)
+    ordered = in_order(events)
+    walk = _Walk(ordered, Places())
+    if walk.places.guessed and walk.places.known:
+        walk = _Walk(ordered, Places(walk.places.known))
     walk.settle()
     return walk.found
 
@@ -88,16 +91,19 @@ def _own_span_ids(events: Sequence[Event]) -> frozenset[str]:
 class _Walk:
     """One pass over the events in order."""
 
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], places: Places) -> None:
         self.found = Pairing(events)
+        self.places = places
         self._own_ids = _own_span_ids(events)
         self._spans: dict[str, Node] = {}
         self._calls: dict[str, Node] = {}
         self._streams: dict[str, Stream] = {}
+        for event in events:
+            self._step(event)
 
-    def step(self, event: Event) -> None:
+    def _step(self, event: Event) -> None:
         """Put one event in its place."""
-        stream = self._streams.setdefault(event.source.stream_key() if event.source else "", Stream())
+        stream = self._streams.setdefault(event.source.stream_key() if event.source else "", Stream(self.places))
         type_ = event.event_type
         if type_ == "tool_call" or (type_ == "agent_action" and vocab.name(event, "tool")):
             self._call(stream, event)
@@ -290,7 +296,10 @@ class _Walk:
         if node is None:
             if kind == "invocation":
                 stream.cut(0)
-            self._point(stream, event, kind)
+            if kind == "tool" and not vocab.name(event, kind) and vocab.tool_place(event) is not None:
+                self._inside(stream, event)  # no call waits: a chain printed it, as LangChain's do, in such a colour
+            else:
+                self._point(stream, event, kind)
             return
         self.found.of[event.event_id] = node
         if node.closer is None:
@@ -329,6 +338,9 @@ class _Walk:
             return stream.container_ending(kind, name)
         if kind == "tool" and vocab.is_alone(event):
             return None
+        place = vocab.tool_place(event) if kind == "tool" and not name else None
+        if place is not None:
+            return stream.call_at(place)
         told = kind == "tool" and vocab.given(event, "tool") is not None
         node = stream.call_waiting(kind, name, _given_like(event) if told else None)
         return None if node is not None and id_ is not None and node.call_id is not None else node

@@ -152,6 +152,12 @@ def is_alone(event: Event) -> bool:
     return event.properties.get("call_not_told") is True
 
 
+def tool_place(event: Event) -> int | None:
+    """Of a ``tool_result``, the place of its tool in the agent's list, modulo some number."""
+    value = event.properties.get("tool_place")
+    return value if type(value) is int else None
+
+
 def model(event: Event) -> str | None:
     """Name of the language model."""
     return _text(event, _MODEL)

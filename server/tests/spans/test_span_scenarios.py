@@ -44,6 +44,93 @@ def test_action_that_is_followed_by_its_call_is_one_tool(log):
     assert trace.tool_calls == 2
 
 
+def beside(log, *tools):
+    return [log("tool_call", tool=tool, args={"of": tool}) for tool in tools]
+
+
+def outputs(log, *calls):
+    _, found = log.build()
+    return [found[call].output for call in calls]
+
+
+def test_parallel_calls_by_their_tools_place_as_one_alone_has_told_it(log):
+    log("agent_start", agent="a")
+    log("tool_call", tool="weather")
+    log("tool_result", result="warm", tool_place=1)
+    calls = beside(log, "weather", "search")
+    log("tool_result", result="found", tool_place=0)
+    log("tool_result", result="cold", tool_place=1)
+    assert outputs(log, *calls) == ["cold", "found"]
+
+
+def test_parallel_calls_by_their_tools_place_that_is_told_later(log):
+    log("agent_start", agent="a")
+    calls = beside(log, "weather", "search", "clock")
+    for result, place in (("found", 0), ("noon", 1), ("warm", 2)):
+        log("tool_result", result=result, tool_place=place)
+    assert outputs(log, *calls) == ["found", "noon", "warm"]  # as if they had been called in the list's order
+    for tool, place in (("clock", 1), ("search", 0)):
+        log("tool_call", tool=tool)
+        log("tool_result", result="again", tool_place=place)
+    assert outputs(log, *calls) == ["warm", "found", "noon"]
+
+
+def test_what_was_guessed_of_a_place_is_not_taken_for_known(log):
+    log("agent_start", agent="a")
+    first = beside(log, "clock", "search")
+    log("tool_result", result="found", tool_place=0)
+    log("tool_result", result="noon", tool_place=1)
+    second = beside(log, "search", "clock")
+    log("tool_result", result="noon", tool_place=1)
+    log("tool_result", result="found", tool_place=0)
+    log("tool_call", tool="clock")
+    log("tool_result", result="again", tool_place=1)
+    assert outputs(log, *first, *second) == ["noon", "found", "found", "noon"]
+
+
+def test_equal_calls_beside_another_tools(log):
+    log("agent_start", agent="a")
+    oslo, rome, clock = beside(log, "weather", "weather", "clock")
+    for result, place in (("noon", 1), ("cold", 0), ("warm", 0)):
+        log("tool_result", result=result, tool_place=place)
+    assert outputs(log, clock, oslo, rome) == ["noon", "cold", "warm"]  # of the two, in the order of their calls
+
+
+def test_results_around_a_nested_agent_by_their_tools_place(log):
+    log("agent_start", agent="outer")
+    calls = beside(log, "weather", "research", "clock")
+    log("agent_start", agent="inner")
+    search = log("tool_call", tool="search")
+    for result, place in (("noon", 2), ("found", 0)):
+        log("tool_result", result=result, tool_place=place)
+    log("agent_finish", output="all")
+    log("chain_end")
+    for result, place in (("all", 1), ("warm", 0)):
+        log("tool_result", result=result, tool_place=place)
+    log("chain_end")
+    assert outputs(log, *calls, search) == ["warm", "all", "noon", "found"]
+
+
+def test_a_lone_call_around_a_nested_agent_waits_whatever_the_place(log):
+    log("agent_start", agent="outer")
+    log("tool_call", tool="search")
+    log("tool_result", result="found", tool_place=0)
+    ask = log("tool_call", tool="ask")
+    log("agent_start", agent="inner")
+    search = log("tool_call", tool="search")
+    log("tool_result", result="found", tool_place=1)
+    log("chain_end")
+    log("tool_result", result="all", tool_place=1)
+    assert outputs(log, ask, search) == ["all", "found"]
+
+
+def test_a_place_without_a_call_is_no_tools(log):
+    log("chain_start", name="SimpleSequentialChain")
+    log("tool_result", result="an idea", tool_place=0)
+    log("chain_end")
+    assert log.tree() == ["chain SimpleSequentialChain ok"]
+
+
 def test_parallel_calls_by_id(log):
     log("agent_start", agent="a")
     first = log("tool_call", tool="weather", call="c1", args={"city": "Oslo"})

@@ -39,6 +39,8 @@ import held_out_create_agent
 import open_classic
 import open_half
 import open_named
+import open_results
+import open_runs
 from langchain_core.globals import set_debug
 from scenario import Format, Scenario
 from tape import Killed, Tape
@@ -47,7 +49,7 @@ from truth import Truth, failure
 HERE = Path(__file__).resolve().parent
 MAX_BYTES = 200_000
 HALVES: dict[Path, list[Scenario]] = {
-    HERE: [*open_half.HALF, *open_classic.HALF, *open_named.HALF],
+    HERE: [*open_half.HALF, *open_classic.HALF, *open_named.HALF, *open_results.HALF, *open_runs.HALF],
     HERE.parent / "held_out" / "langchain": [
         *held_out_agents.HALF,
         *held_out_chains.HALF,

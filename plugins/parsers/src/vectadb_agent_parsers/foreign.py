@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
+Logs = Literal["none", "next", "some"]
+"""Whether a text holds log lines; ``next``: none yet, but the next line may be one."""
+
+_ANNOUNCE = (":", "```")
+_LOG_LIKE = re.compile(
+    r"[\[(]?(?:\d{4}-\d\d-\d\d[T ]|\d\d:\d\d:\d\d|\d{13}\b|(?:DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL))"
+)
 _PLATFORM = ("START RequestId: ", "END RequestId: ", "REPORT RequestId: ", "INIT_START Runtime Version")
 _FRAMES = re.compile(
     r"\[[A-Z]{4,8}\]\t\d{4}-\d\d-\d\dT"  # Lambda: [LEVEL]<TAB>time
@@ -38,7 +46,7 @@ def is_foreign(line: str) -> bool:
     """Whether the line is a logger's or the platform's, whatever block it stands in.
 
     Only frames that hardly occur in an answer or a result count: a time with a level, Lambda's tabs, a JSON object with
-    a time and a level. A tool that returns log lines loses those lines to the log they look like.
+    a time and a level. Where a tool returns such lines, :func:`logs_with` tells them from others' as far as that goes.
     """
     first = line[:1]
     if is_lambdas(line):
@@ -52,3 +60,23 @@ def is_foreign(line: str) -> bool:
     if first in _FIRST and _FRAMES.match(line):
         return True
     return line.startswith(_PLATFORM)
+
+
+def logs_with(line: str, logs: Logs) -> Logs | None:
+    """What a text that was printed in one go holds of log lines, with one line more; ``None`` if it is not the text's.
+
+    A log line is the text's own behind another one, also of a form that nobody else would take, and behind a line that
+    announces it. Else it came between: stdout and stderr meet line by line, and a process may die within a text.
+    """
+    if is_foreign(line):
+        return None if logs == "none" else "some"
+    if logs == "some" or not line.strip():
+        return logs
+    if _LOG_LIKE.match(line):
+        return "some"
+    return "next" if line.rstrip().endswith(_ANNOUNCE) else "none"
+
+
+def logs_in(first: str) -> Logs:
+    """The same of a text of which that is the first line."""
+    return "some" if is_foreign(first) else logs_with(first, "none") or "none"

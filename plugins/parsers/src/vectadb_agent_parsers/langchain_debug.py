@@ -19,7 +19,7 @@ from vectadb_agent import Event, Piece
 from vectadb_agent_parsers import literals
 from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import content_text, json_or_text, literal_or_text, read_reply
-from vectadb_agent_parsers.foreign import is_foreign
+from vectadb_agent_parsers.foreign import is_foreign, logs_in, logs_with
 from vectadb_agent_parsers.langchain_events import (
     INVALID_TOOL,
     call_event,
@@ -33,6 +33,8 @@ from vectadb_agent_parsers.tracebacks import HEADING, raised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from vectadb_agent_parsers.foreign import Logs
 
 _HEAD = re.compile(
     r"(?:\x1b\[[\d;]{1,12}m){0,3}\[(?P<kind>[a-z]{1,20})/(?P<what>start|end|error)\](?:\x1b\[0m)? (?:\x1b\[1m)?"
@@ -51,7 +53,8 @@ _TOKENS = {
 #: Nodes that the graphs of agents have, whatever the graph's own name is.
 _STEPS_OF_AGENTS = frozenset(("model", "tools", "agent"))
 _ENDS = frozenset(("chain_end", "agent_end", "llm_end", "tool_result"))
-_JSON, _TEXT = "json", "text"
+#: What the open entry's payload is. Of a text it is not known where it ends; in a quoted one, no end has been seen.
+_JSON, _TEXT, _QUOTED = "json", "text", "quoted"
 
 
 def is_head(text: str) -> bool:
@@ -101,6 +104,10 @@ def _step(line: str, state: Any) -> Step | None:
         if line.startswith("  "):
             return Step("continue", state)
         return Step("continue", state, closes=True) if line.startswith(("}", "]")) else None
+    if payload == _QUOTED:
+        _, _, odd, before = state
+        logs = logs_with(line, before)
+        return None if logs is None else Step("continue", _behind_quotes(line, logs, odd=odd))
     if is_foreign(line):
         return None
     if payload == _TEXT:
@@ -108,20 +115,23 @@ def _step(line: str, state: Any) -> Step | None:
     text = line.removeprefix("\x1b[0m").rstrip("\r\n")
     if text in ("{", "["):
         return Step("continue", ("debug", _JSON))
-    if payload == "tool/error" or (text.startswith('"') and not _quoted_whole(text, payload)):
+    if payload == "tool/error":
         return Step("continue", ("debug", _TEXT))
+    if text.startswith('"') and payload in ("tool/start", "tool/end"):
+        # A result may go on behind a quote, up to the next entry. Behind an input, what comes is rather what the tool
+        # prints.
+        behind = _behind_quotes(text, logs_in(text[1:]), odd=False)
+        return Step("continue", behind, closes=payload == "tool/start" and behind[1] == _TEXT)
     return Step("continue", state, closes=True)
 
 
-def _quoted_whole(text: str, entry: str) -> bool:
-    """Whether a quoted payload ends with its first line.
+def _behind_quotes(line: str, logs: Logs, *, odd: bool) -> tuple[Any, ...]:
+    """The state behind a line of a quoted text, which may have ended where its quotes come in pairs.
 
-    A tool's result may go on behind a quote, up to the next entry. Behind a tool's input, what comes is rather what the
-    tool prints.
+    ``odd``: whether an odd number of them stands before the line.
     """
-    if entry == "tool/end" or len(text) < 2 or not text.endswith('"'):
-        return False
-    return entry != "tool/start" or text.count('"') % 2 == 0
+    odd ^= line.count('"') % 2 == 1
+    return ("debug", _QUOTED, odd, logs) if odd or not line.rstrip("\r\n").endswith('"') else ("debug", _TEXT)
 
 
 def events(text: str) -> list[Event] | None:

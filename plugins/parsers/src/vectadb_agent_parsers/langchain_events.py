@@ -101,7 +101,8 @@ def uncoloured_reply(reply: Reply, text: str) -> list[Event]:
         result = result_event(text, UNREADABLE)
         result.properties["error.type"] = "OutputParserException"
         return [call_event(UNREADABLE, text), result]
-    result = result_event(text, reply.tool)
-    if INVALID_TOOL in text:
+    unknown, invalid, _ = text.partition(INVALID_TOOL)
+    result = result_event(text, unknown if invalid else reply.tool)  # where several are called, not the last one's
+    if invalid:
         result.properties["error.type"] = "InvalidTool"
     return [result]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from vectadb_agent import Event, Piece
 from vectadb_agent_parsers.agent_events import bounded
 from vectadb_agent_parsers.agent_reply import is_unparsed, read_finish, read_reply
-from vectadb_agent_parsers.foreign import is_foreign
+from vectadb_agent_parsers.foreign import is_foreign, logs_in, logs_with
 from vectadb_agent_parsers.langchain_events import (
+    INVALID_TOOL,
     finish_events,
     read_message,
     reply_events,
@@ -30,6 +31,8 @@ from vectadb_agent_parsers.langchain_events import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vectadb_agent_parsers.foreign import Logs
+
 _RESET = "\x1b[0m"
 _TOKEN = re.compile(
     r"\x1b\[1m> Entering new (?P<enter>[^\x1b\n]*) chain\.\.\.\x1b\[0m"
@@ -41,6 +44,8 @@ _TOKEN = re.compile(
 _OURS = re.compile(r"\x1b\[1m> (?:Entering new |Finished chain\.)|m\x1b\[1;3m")
 _FINISHED = "\x1b[1m> Finished chain."
 _GREEN = "32;1"
+#: A tool's results have the colour of its place in the agent's list, three in turn.
+_PLACES = {"36;1": 0, "33;1": 1, "38;5;200": 2}
 #: SGR codes that only switch something off.
 _OFF = frozenset(("22", "23", "24", "25", "27", "28", "29", "39", "49"))
 _PROMPT = "Prompt after formatting:"
@@ -52,33 +57,41 @@ _THOUGHT = "Thought:"
 #: uncoloured observation on the line behind a green text.
 _STEP, _RESULT, _BEFORE_PROMPT, _PROMPTED = "step", "result", "before prompt", "prompt"
 _ENDED, _BLANK, _REPLY = "ended", "blank", "reply"
+#: Of the state, what is not the mode: neither colours of the text's own, nor log lines.
+_PLAIN: tuple[bool, Logs] = (False, "none")
 
 
 def cut(text: str, state: Any) -> Sequence[Piece]:
-    """Cut one record. ``state``: what the open block is, and whether a colour of the text's own is on in it."""
-    mode, inner = state or (None, False)
+    """Cut one record.
+
+    ``state``: what the open block is, whether a colour of the text's own is on in it, and what it holds of log lines.
+    """
+    mode, inner, logs = state or (None, *_PLAIN)
     if "\x1b[" not in text:
-        return _cut_uncoloured(text, mode, inner)
+        return _cut_uncoloured(text, mode, inner, logs)
     if mode is None and not _OURS.search(text):
         return ()
     # A new piece right at the record's start ends the open one, of which nothing is here.
-    pieces = [piece for piece in _cut_coloured(text, mode, inner) if piece.text]
+    pieces = [piece for piece in _cut_coloured(text, mode, inner, logs) if piece.text]
     return () if all(piece.kind == "other" for piece in pieces) else pieces
 
 
-def _cut_uncoloured(text: str, mode: str | None, inner: bool) -> Sequence[Piece]:
+def _cut_uncoloured(text: str, mode: str | None, inner: bool, logs: Logs) -> Sequence[Piece]:
     if mode is None:
-        return (Piece(text, "start", state=(_BEFORE_PROMPT, False)),) if text.strip() == _PROMPT else ()
+        return (Piece(text, "start", state=(_BEFORE_PROMPT, *_PLAIN)),) if text.strip() == _PROMPT else ()
     if mode == _ENDED and not text.strip():
-        return (Piece(text, "continue", state=(_BLANK, False)),)
+        return (Piece(text, "continue", state=(_BLANK, *_PLAIN)),)
     if mode == _ENDED and text.startswith(_OBSERVATION):
-        return (Piece(text, "continue", state=(_REPLY, False)),)
-    if mode in (_ENDED, _BLANK, _BEFORE_PROMPT) or is_foreign(text):
+        return (Piece(text, "continue", state=(_REPLY, *_PLAIN)),)
+    if mode in (_ENDED, _BLANK, _BEFORE_PROMPT):
         return ()
-    return (Piece(text, "continue", state=(mode, inner)),)
+    with_it = logs_with(text, logs)
+    if with_it is None or (mode == _REPLY and is_foreign(text)):
+        return ()
+    return (Piece(text, "continue", state=(mode, inner, with_it)),)
 
 
-def _cut_coloured(text: str, mode: str | None, inner: bool) -> list[Piece]:
+def _cut_coloured(text: str, mode: str | None, inner: bool, logs: Logs) -> list[Piece]:
     tokens = list(_TOKEN.finditer(text))
     pieces: list[Piece] = []
     begin = 0  # of the piece under way, or of text that is nobody's yet
@@ -109,6 +122,7 @@ def _cut_coloured(text: str, mode: str | None, inner: bool) -> list[Piece]:
             if token["colour"]:
                 mode = _PROMPTED if label == _PROMPT else _STEP if token["colour"] == _GREEN else _RESULT
                 opened, inner = True, False
+                logs = logs_in(text[token.end() :])
             else:
                 end = _with_newline(text, token.end())
                 pieces.append(Piece(text[begin:end], "start", closes=True))
@@ -135,7 +149,7 @@ def _cut_coloured(text: str, mode: str | None, inner: bool) -> list[Piece]:
         if then is not None:
             return pieces
     if mode is not None:
-        pieces.append(Piece(text[begin:], "start" if opened else "continue", state=(mode, inner)))
+        pieces.append(Piece(text[begin:], "start" if opened else "continue", state=(mode, inner, logs)))
     elif begin < len(text):
         pieces.append(Piece(text[begin:], "other"))
     return pieces
@@ -158,12 +172,14 @@ def _end(text: str, mode: str, end: int, following: re.Match[str] | None) -> tup
         return (end + len(gap) if following is None and not gap.strip() else end), None
     if following is None:
         if not gap.strip():
-            return len(text), (_ENDED, False)
+            return len(text), (_ENDED, *_PLAIN)
         if gap.lstrip().startswith(_OBSERVATION):
-            return len(text), (_REPLY, False)
+            return len(text), (_REPLY, *_PLAIN)
     elif following["finished"] and not gap.strip():
         return _with_newline(text, following.end()), None
-    elif following["colour"] == _GREEN and _lead(gap, 0, len(gap))[0]:
+    elif (following["colour"] == _GREEN and _lead(gap, 0, len(gap))[0]) or (
+        following["colour"] and INVALID_TOOL in gap
+    ):
         return _lead(text, end, following.start())[0], None
     return end, None
 
@@ -207,6 +223,8 @@ def events(text: str) -> list[Event] | None:
         return [Event(event_type="message", properties={"message": content, "label": _PROMPT})]
     result = result_event(content)
     read_message(content, result)
+    if token["colour"] in _PLACES:
+        result.properties["tool_place"] = _PLACES[token["colour"]]
     if token["colour"] != _GREEN or "gen_ai.tool.call.id" in result.properties:
         return [result]
     if finished:
