@@ -70,10 +70,12 @@ def family(name: str) -> Parser:
 
 
 def recordings() -> list[str]:
-    """Those of which each piece can be a message of its own: of LangChain the debug form."""
+    """Those of which each piece can be a message of its own: of LangChain the debug form, without frames in results."""
     folders = [RECORDINGS / name for name in ("autogen", "crewai", "langgraph", "llamaindex", "openai_agents")]
     found = [path for folder in folders for path in sorted(folder.glob("*.json"))]
-    found += sorted((RECORDINGS / "langchain").glob("*.debug.json"))
+    found += [
+        path for path in sorted((RECORDINGS / "langchain").glob("*.debug.json")) if "log_results" not in path.name
+    ]
     return [path.relative_to(RECORDINGS).with_suffix("").as_posix() for path in found]
 
 
