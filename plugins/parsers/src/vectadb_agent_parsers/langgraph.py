@@ -8,9 +8,8 @@ name and what happens in graphs inside a node's function are never printed.
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from vectadb_agent import ComponentConfig, Event, Parser
 from vectadb_agent_parsers.agent_events import block_of, bounded, call, finish, model_call, result, run, said, tokens
@@ -35,7 +34,6 @@ _CALL = re.compile(
 )
 _ARGUMENT = re.compile(r"    ([^\s:]{1,200}): ?(.*)", re.DOTALL)
 _AI, _TOOL, _HUMAN = "AIMessage", "ToolMessage", "HumanMessage"
-_decode = msgspec.json.Decoder().decode
 
 
 class LangGraphParser(Parser):
@@ -161,9 +159,9 @@ def _pretty(text: str) -> list[Event] | None:
         return [bounded(Event(event_type="query", properties={"message": body}), "next")]
     if kind != "Ai":
         return [Event(event_type="message", properties={"message": body})]
-    asked = _CALLS.search(body)
-    calls = _calls(body[asked.end() :]) if asked else []
-    words = plain_content(body[: asked.start()] if asked else body)
+    asked = deque(_CALLS.finditer(body), maxlen=1)  # the message's own words may show others before
+    calls = _calls(body[asked[0].end() :]) if asked else []
+    words = plain_content(body[: asked[0].start()] if asked else body)
     begun = [run("agent_start", name, resumes=True)] if name else []
     made = [*begun, model_call("llm_end", message=words), *calls]
     return made if calls or not words else [*made, finish(words)]
@@ -193,10 +191,9 @@ def _arguments(printed: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A value that was printed by ``str()``: what it was before can only be guessed."""
-    for reader in (_decode, read):
-        try:
-            return reader(text)
-        except (ValueError, RecursionError):
-            continue
-    return text
+    """A value that was printed by ``str()``: a literal whose own text this is; whatever else was a text."""
+    try:
+        value = read(text)
+    except NotALiteral:
+        return text
+    return value if str(value) == text else text
