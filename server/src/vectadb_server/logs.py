@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Id of the request that the present task works on; every line written meanwhile carries it.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+#: Id of the trace (OpenTelemetry's, of the servers) that the request is part of, in hexadecimal.
+trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _COLOURS = {"DEBUG": "2", "INFO": "36", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
@@ -106,7 +108,7 @@ def _time(record: logging.LogRecord, form: str) -> str:
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:
     extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-    current = request_id.get()
-    if current is not None:
-        extra.setdefault("request_id", current)
+    for current in (request_id, trace_id):
+        if (value := current.get()) is not None:
+            extra.setdefault(current.name, value)
     return extra

@@ -36,6 +36,7 @@ _COLUMNS = "VALUE [id, size, basis, trace]"
 _AHEAD = 4  # pages that it may have before it
 _RETRY = 1.0  # seconds
 _AGAIN = 2.0  # seconds between two looks at what other servers have asked for
+_NONE_YET = 0  # in place of an index's generation
 _LOOK = 0.05  # seconds between two looks at how far the indexer is
 
 
@@ -61,6 +62,8 @@ class Reindexer:
 
     async def __aenter__(self) -> Self:
         """Start; also again, after it was stopped."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._note_if_new()
         self._asked.set()
         self._task = asyncio.create_task(self._run(), name="reindexing")
         return self
@@ -92,7 +95,8 @@ class Reindexer:
             [known] = await meta.one("SELECT VALUE generation FROM schema:index") or [None]
         days = await self._segments.days()
         # A record of an older version has not noted which index it filled.
-        if days and (known != found if known is not None else not await self._index.count()):
+        lost = known != found if known is not None else not await self._index.count()
+        if days and known != _NONE_YET and lost:
             _log.warning("the search index is empty: it is made anew from the record", extra={"days": len(days)})
             await self.begin(days)
         await self._note_generation()
@@ -100,6 +104,13 @@ class Reindexer:
     async def progress(self) -> Progress:
         """Return how far it is; nothing is left once ``days_left`` is empty."""
         return msgspec.structs.replace(self._now, days_left=sorted(await self._left(), reverse=True))
+
+    async def _note_if_new(self) -> None:
+        """Note of a new record that it has not filled any index: what is on its outbox is indexed by itself."""
+        if not await self._segments.days():
+            async with self._segments.use(META) as meta:
+                if not await meta.one("SELECT VALUE generation FROM schema:index"):
+                    await meta.run("UPSERT schema:index SET generation = $none RETURN NONE", {"none": _NONE_YET})
 
     async def _note_generation(self) -> None:
         values = {"found": self._index.generation}

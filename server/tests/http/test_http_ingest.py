@@ -294,7 +294,8 @@ async def test_one_event_that_fails(fake: Any, memory: Any) -> None:
     memory.outcomes = [Outcome("b", "failed", code="partial_overlap", unclaimed=[1], error="overlaps")]
     reply = await fake.post(ONE, json=event())
     assert reply.status_code == 422
-    assert reply.json() == {"error": "partial_overlap", "message": "overlaps", "unclaimed": [1]}
+    assert reply.json()["unclaimed"] == [1]
+    assert (reply.json()["error"], reply.json()["message"]) == ("partial_overlap", "overlaps")
     memory.outcomes = [Outcome("b", "failed", code="busy", error="busy")]
     reply = await fake.post(ONE, json=event())
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")

@@ -44,7 +44,7 @@ def call(trace: str, second: int = 0) -> list[dict[str, Any]]:
 async def test_no_such_event(client: Any, event_id: Any) -> None:
     reply = await client.get(f"{EVENTS}/{event_id}")
     assert reply.status_code in (404, 400) if event_id == ".." else reply.status_code == 404
-    assert set(reply.json()) == {"error", "message"}
+    assert set(reply.json()) == {"error", "message", "request_id"}
 
 
 async def test_an_id_is_known_in_any_spelling(client: Any) -> None:

@@ -55,7 +55,8 @@ async def test_an_engine_away_is_503(fake: Any, memory: Any) -> None:
     ]
     assert [reply.status_code for reply in replies] == [503] * 4
     assert [reply.headers["retry-after"] for reply in replies] == ["1"] * 4
-    assert replies[0].json() == {"error": "unavailable", "message": "away"}
+    number = replies[0].headers["x-request-id"]
+    assert replies[0].json() == {"error": "unavailable", "message": "away", "request_id": number}
     assert replies[3].json()["message"] == "gone"
 
 
@@ -63,7 +64,7 @@ async def test_what_nobody_foresaw_shows_no_stack_trace(fake: Any, memory: Any, 
     memory.failing["events"] = RuntimeError("secret detail")
     reply = await fake.get("/api/v1/events", headers={"x-request-id": "req-7"})
     assert reply.status_code == 500
-    assert set(reply.json()) == {"error", "message"}
+    assert set(reply.json()) == {"error", "message", "request_id"}
     assert "secret" not in reply.text
     assert "Traceback" not in reply.text
     assert "req-7" in reply.json()["message"]
@@ -87,7 +88,7 @@ async def test_unknown_routes_and_methods_answer_in_json(client: Any, method: An
     reply = await client.request(method, path)
     assert reply.status_code == status
     assert reply.headers["content-type"].startswith("application/json")
-    assert set(reply.json()) == {"error", "message"}
+    assert set(reply.json()) == {"error", "message", "request_id"}
     assert ("allow" in reply.headers) == (status == 405)
 
 

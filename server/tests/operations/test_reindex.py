@@ -9,6 +9,11 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
+
+from vectadb_server.reindexing import Reindexer
+from vectadb_server.stores.surreal import SurrealStore
+from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,3 +57,30 @@ def test_reindex_brings_back_an_index_that_is_gone_or_unreadable(serve: Callable
             assert server.get("/api/v1/traces/t1").json()["trace"]["events"] > 0
             server.popen.terminate()
             server.popen.wait(60)
+
+
+class EmptyIndex:
+    """Never anything in it."""
+
+    generation = 5
+
+    async def count(self) -> int:
+        return 0
+
+
+@pytest.mark.anyio
+async def test_of_a_new_record_nothing_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Events may come before the index is up: they are on the outbox. Only an index that was filled can be lost."""
+    store = await SurrealStore.open(tmp_path)
+    index: Any = EmptyIndex()
+    reindexer = Reindexer(store, store.segments, index)
+    async with reindexer:
+        await store.commit("2026-01-31", Write(entry=Entry(traces=["t"])))
+        await reindexer.begin_if_lost()
+        assert (await reindexer.progress()).days_left == []
+        assert not caplog.records
+    index.generation = 6
+    await reindexer.begin_if_lost()
+    assert (await reindexer.progress()).days_left == ["2026-01-31"]
+    assert "made anew" in caplog.text
+    await store.close()

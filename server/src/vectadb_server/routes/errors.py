@@ -1,4 +1,4 @@
-"""What goes wrong, as ``{"error": code, "message": text}`` with a status; never a stack trace."""
+"""What goes wrong, as ``{"error": code, "message": text, "request_id": …}`` with a status; never a stack trace."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def busy(message: str, *, code: str = "unavailable") -> Refusal:
 def body_of(code: str, message: str, more: Mapping[str, Any] | None = None) -> bytes:
     """Return the body of an error reply."""
     fit = message.encode("utf-8", "backslashreplace").decode()
-    return msgspec.json.encode({"error": code, "message": fit, **(more or {})})
+    number = {"request_id": logs.request_id.get() or "-"}
+    return msgspec.json.encode({"error": code, "message": fit, **number, **(more or {})})
 
 
 def _reply(refusal: Refusal) -> Response[bytes]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+# Version ff is invalid; later ones than 00 may have more behind the flags.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -44,7 +46,8 @@ _FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 _PREFLIGHT_AGE = b"600"  # seconds
 _ALLOWED_METHODS = b"GET, POST, DELETE"
 _ALLOWED_HEADERS = (
-    b"authorization, x-api-key, content-type, content-encoding, idempotency-key, last-event-id, x-request-id"
+    b"authorization, x-api-key, content-type, content-encoding, idempotency-key, last-event-id, x-request-id, "
+    b"traceparent, tracestate"
 )
 _EXPOSED_HEADERS = b"retry-after, x-request-id, www-authenticate"
 
@@ -52,7 +55,8 @@ _EXPOSED_HEADERS = b"retry-after, x-request-id, www-authenticate"
 def gate(app: App, services: Services) -> App:
     """Wrap ``app``.
 
-    - Each request has an id (the client's ``X-Request-Id`` where it is sane): in the log and in the reply.
+    - Each request has an id (the client's ``X-Request-Id`` where it is sane, else its trace by W3C's ``traceparent``):
+      in every line that is logged meanwhile, in the reply's header, and in the body of an error.
     - While there is no API key and only this machine reaches the server, ``Host`` and ``Origin`` must be this machine
       too: a page of another site whose name was made to point here (DNS rebinding) is refused, and so is what a proxy
       forwards. A page of another origin may not write, anywhere, unless ``cors_origins`` names it.
@@ -68,7 +72,9 @@ def gate(app: App, services: Services) -> App:
         began = time.perf_counter()
         headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
         given = headers.get(b"x-request-id", "")
-        number = given if _SANE_ID.fullmatch(given) and keys.IN_TEXT.search(given) is None else ids.uuid7()
+        parent = _TRACEPARENT.fullmatch(headers.get(b"traceparent", ""))
+        sane = _SANE_ID.fullmatch(given) and keys.IN_TEXT.search(given) is None
+        number = given if sane else parent[1] if parent else ids.uuid7()
         origin = headers.get(b"origin", "").lower()
         friend = origin in origins
         status = 0
@@ -86,6 +92,7 @@ def gate(app: App, services: Services) -> App:
             await send(message)
 
         token = logs.request_id.set(number)
+        trace_token = logs.trace_id.set(parent[1] if parent else None)
         try:
             if friend and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await _preflight(reply)
@@ -111,6 +118,7 @@ def gate(app: App, services: Services) -> App:
                 status or "no reply",
                 extra={"duration_ms": round(took * 1000, 2)},
             )
+            logs.trace_id.reset(trace_token)
             logs.request_id.reset(token)
 
     return through

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class ErrorReply(msgspec.Struct):
-    """Every error: ``error`` for programs, ``message`` for people."""
+    """Every error: ``error`` for programs, ``message`` for people; the server's log has more under ``request_id``."""
 
     error: str
     message: str
+    request_id: str
 
 
 class Accepted(msgspec.Struct):
