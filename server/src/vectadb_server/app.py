@@ -22,6 +22,7 @@ from vectadb_server.routes import (
     sessions,
     stats,
     stream,
+    traced,
     traces,
 )
 from vectadb_server.routes.bodies import Admission
@@ -38,6 +39,9 @@ def routes(services: Services) -> Litestar:
         Undeclared: a handler does not say whom it is for.
     """
     admission = Admission(services.settings, services.metrics)
+    following = services.following
+    if following is not None:
+        services.metrics.limit("followers", services.settings.max_followers, lambda: following.followers)
     modules = (health, ingest, events, stream, traces, sessions, search, stats, auth, admin, page)
     handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
     app = Litestar(
@@ -59,5 +63,5 @@ def routes(services: Services) -> Litestar:
 
 
 def application(services: Services) -> gate.App:
-    """Return what the HTTP server calls: the routes, and around them the gate."""
-    return gate.gate(routes(services), services)
+    """Return what the HTTP server calls: the routes, around them the gate, and around all a span for each request."""
+    return traced.traced(gate.gate(routes(services), services))

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from vectadb_server import __version__, cli_events, cli_keys, cli_reads, cli_serve, cli_upkeep
-from vectadb_server.cli_client import CANNOT_WORK, SECOND_SIGNAL, CommandError
+from vectadb_server.cli_client import CANNOT_WORK, SECOND_SIGNAL, WRONG_USE, CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    given = _joined(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        _parser().print_help(sys.stderr)
+        raise SystemExit(WRONG_USE)
+    options = _parser().parse_args(given)
     try:
         return int(options.run(options))
     except CommandError as error:

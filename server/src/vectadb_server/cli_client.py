@@ -39,12 +39,13 @@ def add_times(parser: argparse.ArgumentParser) -> None:
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """Add what every command has that asks a server."""
-    parser.add_argument("--url", help=f"the server (default: VECTADB_URL, else this machine's own, at {DEFAULT_URL})")
-    parser.add_argument("--api-key", metavar="KEY", help="(default: VECTADB_API_KEY, which others cannot see)")
-    parser.add_argument(
+    parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
+    server = parser.add_argument_group("which server")
+    server.add_argument("--url", help=f"(default: VECTADB_URL, else this machine's own, at {DEFAULT_URL})")
+    server.add_argument("--api-key", metavar="KEY", help="(default: VECTADB_API_KEY, which others cannot see)")
+    server.add_argument(
         "--api-key-file", metavar="FILE", type=Path, help="file with it (default: VECTADB_API_KEY_FILE)"
     )
-    parser.add_argument("--json", action="store_true", help="print the server's reply as it is")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

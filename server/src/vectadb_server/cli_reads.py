@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vectadb_server.cli_client import add_server, add_times, as_json, ask
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    traces = commands.add_parser("traces", help="list traces, newest first")
+    traces = commands.add_parser(
+        "traces",
+        help="list traces, newest first",
+        description="List traces, newest first. The filters must all hold.",
+        epilog="Example: vectadb traces --status error --since -1d",
+    )
     traces.add_argument("--limit", type=int, default=20, help="most traces (default: 20)")
     traces.add_argument("--status", help="some of ok,error,running,interrupted")
     traces.add_argument("--tool", help="that called this tool")
@@ -28,27 +33,55 @@ def add(commands: Commands) -> None:
     add_server(traces)
     traces.set_defaults(run=_traces)
 
-    trace = commands.add_parser("trace", help="show one trace as a tree")
+    trace = commands.add_parser(
+        "trace",
+        help="show one trace as a tree",
+        description="Show one trace as a tree of its spans, with what went in and came out.",
+    )
     trace.add_argument("id", help="the trace's id, or the one that its events were sent with")
     add_server(trace)
     trace.set_defaults(run=_trace)
 
-    search = commands.add_parser("search", help="find events by meaning and words")
-    search.add_argument("query", nargs="+", help="what to look for")
-    search.add_argument("--mode", choices=("hybrid", "semantic", "text"), default="hybrid")
+    search = commands.add_parser(
+        "search",
+        help="find events by meaning and words",
+        description="Find events by meaning and words, or those that are most like one (--like). On a terminal "
+        "the text shown is where the words stand.",
+        epilog="Example: vectadb search 'why did the payment fail?' --type tool_result,error --since -2d",
+    )
+    search.add_argument("query", nargs="*", help="what to look for")
+    search.add_argument("--like", metavar="EVENT_ID", help="find what is most like this event, instead of a query")
+    search.add_argument(
+        "--mode",
+        choices=("hybrid", "semantic", "text"),
+        default="hybrid",
+        help="by meaning (semantic), by words (text), or both (default: hybrid)",
+    )
     search.add_argument("--limit", type=int, default=10, help="most events (default: 10)")
-    search.add_argument("--type", help="of this event type, e.g. tool_call")
+    search.add_argument("--type", help="of these event types, e.g. tool_call,tool_result")
     search.add_argument("--agent", help="of this agent")
     search.add_argument("--session", help="of this session")
     search.add_argument("--trace", help="of this trace")
+    search.add_argument("--log-group", help="of this log group")
+    search.add_argument("--log-stream", help="of this log stream")
     add_times(search)
     add_server(search)
-    search.set_defaults(run=_search)
+    search.set_defaults(run=_search, parser=search)
 
-    stats = commands.add_parser("stats", help="counts, errors, tokens and latency (the last day by default)")
+    stats = commands.add_parser(
+        "stats",
+        help="counts, errors, tokens and latency (the last day by default)",
+        description="Count events, errors, tokens and latency: in all, by tool, model and agent, and in stretches of "
+        "time (the last day by default).",
+        epilog="Example: vectadb stats --since -2h --bucket 5m",
+    )
     stats.add_argument("--agent", help="of this agent")
     stats.add_argument("--session", help="of this session")
-    stats.add_argument("--bucket", help="length of a stretch of time: 60s, 15m, 1h, 1d")
+    stats.add_argument(
+        "--bucket",
+        metavar="LENGTH",
+        help="count in stretches of this length: 60s, 15m, 1h, 1d (default: by the time asked for)",
+    )
     add_times(stats)
     add_server(stats)
     stats.set_defaults(run=_stats)
@@ -79,9 +112,14 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace) -> int:
-    names = ("type", "agent", "session", "trace", "since", "until")
-    filters = {name: value for name in names if (value := getattr(options, name)) is not None}
-    body = {"query": " ".join(options.query), "mode": options.mode, "limit": options.limit, "filters": filters}
+    if bool(options.query) == (options.like is not None):
+        options.parser.error("give either what to look for, or --like with an event's id")
+    names = ("agent", "session", "trace", "log_group", "log_stream", "since", "until")
+    filters: dict[str, Any] = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if options.type is not None:
+        filters["type"] = [name.strip() for name in options.type.split(",")]
+    asked = {"query": " ".join(options.query)} if options.query else {"like": options.like}
+    body = {**asked, "mode": options.mode, "limit": options.limit, "filters": filters}
     reply = ask(options, "POST", "/api/v1/search", body=body)
     if not as_json(options, reply):
         from vectadb_server import render

@@ -34,20 +34,25 @@ def add(commands: Commands) -> None:
         help="listen on an address that other machines reach, though there are no API keys",
     )
     serve.add_argument("--log-level", help="debug, info, warning or error (default: info)")
+    serve.add_argument(
+        "--json", dest="log_format", action="store_const", const="json", help="write JSON lines on a terminal, too"
+    )
     serve.set_defaults(run=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
     from vectadb_server import logs, prices, settings
 
-    flags = {name: getattr(options, name) for name in ("host", "port", "data_dir", "insecure", "log_level")}
+    flags = {
+        name: getattr(options, name) for name in ("host", "port", "data_dir", "insecure", "log_level", "log_format")
+    }
     try:
         chosen = settings.load(flags, os.environ, options.config)
         prices.load(chosen.prices)  # refused here, in words, rather than by a server that does not start
     except settings.SettingsError as error:
         print(f"vectadb serve: the settings are wrong, nothing was started\n{error}", file=sys.stderr)
         return WRONG_USE
-    logs.set_up(chosen.log_level, hidden=[chosen.bootstrap_key or ""])
+    logs.set_up(chosen.log_level, json=chosen.log_format == "json", hidden=[chosen.bootstrap_key or ""])
     for stray in settings.strays(os.environ):
         print(f"vectadb serve: {stray}", file=sys.stderr)
     from vectadb_server import serving

@@ -39,7 +39,10 @@ def add(commands: Commands) -> None:
         "check",
         help="compare the record with its search index, digests, counts and summaries",
         description="Compare the record with its search index, digests and trace summaries, day by day, beside "
-        "everything else. Exit code 3: they differ.",
+        "everything else. Of each day: events held, and how many ought to be searchable; documents missing from the "
+        "index, extra in it, or stale there (of another time or trace); digests and traces that differ; rows that the "
+        "indexer has before it, which are no difference. Worth a run once a week, and after a "
+        "crash of the machine. Exit code 3: they differ.",
     )
     check.add_argument("--repair", action="store_true", help="mend what differs, and look again")
     add_server(check)

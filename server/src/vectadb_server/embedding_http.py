@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
+from vectadb_server import tracing
 from vectadb_server.stores.base import MeaningUnavailable
 from vectadb_server.words import clip
 
@@ -157,8 +158,18 @@ class HttpEmbedder:
         body: dict[str, object] = {"model": self._model, "input": texts, "encoding_format": "float"}
         if self._asked:
             body["dimensions"] = self._asked
+        said: dict[str, tracing.Attribute] = {
+            "gen_ai.operation.name": "embeddings",
+            "gen_ai.request.model": self._model,
+            "server.address": httpx.URL(self._url).host,
+            "vectadb.texts": len(texts),
+        }
         try:
-            reply = await self._client.post(self._url, json=body)
+            with tracing.span(f"embeddings {self._model}", said, kind="client") as span:
+                reply = await self._client.post(self._url, json=body)
+                span.set_attribute("http.response.status_code", reply.status_code)
+                if reply.status_code != 200:
+                    tracing.failed(span, str(reply.status_code))
         except httpx.HTTPError as error:
             raise _Later(f"{type(error).__name__} {error}".strip()) from None
         if reply.status_code in _TRANSIENT:

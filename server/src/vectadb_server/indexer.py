@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from vectadb_server import spans
+from vectadb_server import spans, tracing
 from vectadb_server.attribution import (
     Boundaries,
     affected,
@@ -171,6 +171,11 @@ class Indexer:
         """Return how far behind it is."""
         return await lag_of(self._store, self.days())
 
+    @property
+    def here(self) -> bool:
+        """It works for this server; see :class:`~vectadb_server.indexing.Indexing` where several share the record."""
+        return True
+
     def days(self) -> set[str]:
         """Return the days in which there may be something to do."""
         return self._store.dirty | self._stale | self._pending
@@ -264,6 +269,11 @@ class Indexer:
         found = await self._store.outbox(day, BATCH)
         if not found:
             return False
+        with tracing.span("indexer outbox", {"vectadb.day": day, "vectadb.commits": len(found)}):
+            await self._take(day, found)
+        return True
+
+    async def _take(self, day: str, found: list[tuple[Any, Entry]]) -> None:
         self._store.dirty.add(day)
         self._applying = written_at(found[0][0])
         entries = [entry for _, entry in found]
@@ -279,7 +289,6 @@ class Indexer:
             else:
                 await self._apply_to(where, [], moves, touched, {new.key[1] for new, _ in moves})
         await self._apply_to(day, [ref for ref, _ in found], moved.get(day, []), traces, search)
-        return True
 
     async def _apply_to(
         self, day: str, refs: Sequence[Any], moves: Sequence[Move], traces: set[str], search: set[str]
@@ -374,7 +383,8 @@ class Indexer:
         ready = [trace for trace in waiting if self._hurry or self._due.get(trace, 0.0) <= now]
         self._stale |= {day for day, stale in wishes.items() if stale}
         if ready:
-            await self._summarise(ready[:TRACES], wishes)
+            with tracing.span("indexer traces", {"vectadb.traces": len(ready[:TRACES])}):
+                await self._summarise(ready[:TRACES], wishes)
         return bool(ready)
 
     async def _summarise(self, traces: list[str], wishes: Mapping[str, Mapping[str, str]]) -> None:
@@ -498,6 +508,10 @@ class Indexer:
         found = await self._store.pending(day, BATCH)
         if not found:
             return False
+        with tracing.span("indexer search", {"vectadb.day": day, "vectadb.commits": len(found)}):
+            return await self._hand(day, found)
+
+    async def _hand(self, day: str, found: list[tuple[Any, list[str]]]) -> bool:
         self._handing = written_at(found[0][0])
         if self._index is not None:
             asked = list(dict.fromkeys(event_id for _, event_ids in found for event_id in event_ids))

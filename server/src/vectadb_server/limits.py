@@ -97,6 +97,13 @@ class Limiter:
         self._buckets = buckets
         self._clock = clock
         self._held: dict[tuple[str, str], _Held] = {}
+        #: How many leases were asked for.
+        self.leases = 0
+
+    @property
+    def buckets(self) -> int:
+        """How many buckets it has met."""
+        return len(self._held)
 
     async def wait(self, key_id: str, kind: str, rate: float) -> float:
         """Return 0 where something may be spent now, else the seconds until it may. Nothing is spent."""
@@ -126,6 +133,7 @@ class Limiter:
                 return 0.0
             before = held.tokens
             held.tokens = min(0.0, before)  # Whoever is cancelled from here on does not give it back twice.
+            self.leases += 1
             found = await self._buckets.lease(name, rate, spent=-before, wanted=block(rate))
             now = self._clock()
             held.tokens, held.until = found.granted, now + LEASE

@@ -88,11 +88,15 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def set_up(level: str, stream: TextIO | None = None, *, hidden: Sequence[str] = ()) -> None:
-    """Send all logging to ``stream`` (default: standard error), in the form that suits it, without ``hidden`` texts."""
+def set_up(level: str, stream: TextIO | None = None, *, json: bool = False, hidden: Sequence[str] = ()) -> None:
+    """Send all logging to ``stream`` (default: standard error), in the form that suits it, without ``hidden`` texts.
+
+    ``json``: in JSON lines even on a terminal.
+    """
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
-    form: logging.Formatter = ForPeople(colour="NO_COLOR" not in os.environ) if target.isatty() else JsonLines()
+    people = target.isatty() and not json
+    form: logging.Formatter = ForPeople(colour="NO_COLOR" not in os.environ) if people else JsonLines()
     handler.setFormatter(Without(form, hidden))
     root = logging.getLogger()
     root.handlers[:] = [handler]

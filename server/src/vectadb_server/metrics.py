@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+import platform
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from vectadb_server import __version__
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.registry import Collector
 
     from vectadb_server.indexer import Lag
+
+#: Statuses of requests that are turned away for what the client or the server cannot do now.
+REFUSALS = (401, 403, 408, 413, 415, 429, 503)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -35,12 +43,17 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self.overloads = Counter(
-            "vectadb_ingest_overloads",
-            "Ingest requests turned away: too many were in progress.",
-            registry=registry,
+        self._refusals = Counter("vectadb_refusals", "Requests turned away, by status.", ["status"], registry=registry)
+        for number in REFUSALS:
+            self._refusals.labels(str(number))
+        self.bytes = Counter(
+            "vectadb_ingest_bytes", "Bytes in the bodies of ingest requests, decompressed.", registry=registry
         )
-        self.in_progress = Gauge("vectadb_ingest_in_progress", "Ingest requests in progress.", registry=registry)
+        self._limits = Gauge("vectadb_limit", "How much there may be at once.", ["limit"], registry=registry)
+        self._used = Gauge("vectadb_limit_used", "How much there is now.", ["limit"], registry=registry)
+        Info("vectadb_build", "What runs.", registry=registry).info(
+            {"version": __version__, "python": platform.python_version()}
+        )
         self._pending = Gauge(
             "vectadb_index_pending", "What the indexer has yet to do, by stage.", ["stage"], registry=registry
         )
@@ -71,6 +84,13 @@ class Metrics:
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request. ``route`` is the template, so that there are few of them."""
         self._requests.labels(method, route, str(status)).observe(seconds)
+        if status in REFUSALS:
+            self._refusals.labels(str(status)).inc()
+
+    def limit(self, name: str, most: float, used: Callable[[], float]) -> None:
+        """Show a bound, and what there is at every scrape."""
+        self._limits.labels(name).set(most)
+        self._used.labels(name).set_function(used)
 
     def lag(self, lag: Lag) -> None:
         """Note how far behind the indexer is."""
@@ -84,6 +104,6 @@ class Metrics:
         self._pending.clear()
         self._lag.set(math.nan)
 
-    def text(self) -> bytes:
-        """Return everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def text(self, present: Collector | None = None) -> bytes:
+        """Return everything in Prometheus' text format, and after it what ``present`` collects."""
+        return generate_latest(self._registry) + (generate_latest(present) if present is not None else b"")

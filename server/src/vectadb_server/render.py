@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     _Row = Sequence[Text | str]
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_SPACE = re.compile(r"\s")
 _ENDLESS = 100_000
 _STATUS = {"ok": "green", "error": "red", "running": "cyan", "interrupted": "yellow"}
 _TEXT = 4_000  # characters of a value that are looked at
@@ -229,21 +230,45 @@ def trace(reply: dict[str, Any]) -> None:
 
 
 def results(reply: dict[str, Any]) -> None:
-    """Print what a search found."""
+    """Print what a search found: on a terminal with where the words stand, into a pipe as a table."""
+    if reply.get("notice"):
+        sys.stderr.write(f"{printable(reply['notice'])}\n")
     if not reply["results"]:
         _console().print("Nothing found.")
+        return
+    if sys.stdout.isatty():
+        _console().print(Group(*(line for result in reply["results"] for line in _found(result))))
         return
     rows: list[_Row] = [
         [
             _text(f"{result['score']:.3f}"),
             _time(result["event"]["timestamp"]),
-            _text(result["event"]["event_type"]),
-            _text(result["event"]["trace_id"]),
+            *(_text(result["event"][name]) for name in ("event_type", "trace_id", "event_id")),
             _text(_said(result["event"])),
         ]
         for result in reply["results"]
     ]
-    _print_table([">score", "time", "type", "trace", "text"], rows, cut=("text",), spare=("score", "time", "type"))
+    _print_table([">score", "time", "type", "trace", "event", "text"], rows)
+
+
+def _found(result: dict[str, Any]) -> list[Text]:
+    """One event that was found, in lines: itself, its best pieces, its trace."""
+    event = result["event"]
+    head = Text.assemble((event["event_id"], "dim"), "  ", _text(event["event_type"], "bold"))
+    head.append_text(Text.assemble("  ", (_time(event["timestamp"]), "dim"), (f"  {result['score']:.3f}", "dim")))
+    pieces = [_marked(each) for each in result["highlights"] if each["ranges"]] or [_text(_said(event))]
+    trace = Text.assemble(("trace ", "dim"), (printable(event["trace_id"] or "none"), "dim"))
+    return [_line(head), *(_line(Text("    ").append_text(each)) for each in (*pieces, trace))]
+
+
+def _marked(highlight: dict[str, Any]) -> Text:
+    """A piece of an event, the query's words in it marked."""
+    text, shown, end = _SPACE.sub(" ", highlight["text"]), Text(), 0
+    for start, stop in highlight["ranges"]:
+        shown.append(printable(text[end:start]))
+        shown.append(printable(text[start:stop]), "bold yellow")
+        end = stop
+    return shown.append(printable(text[end:]))
 
 
 def stats(reply: dict[str, Any]) -> None:

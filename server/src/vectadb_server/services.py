@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vectadb_server.stores.base import RecordReader, SearchIndex
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
+    from vectadb_server.vitals import Vitals
     from vectadb_server.wire import Options
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Taker(Protocol):
 
 class Follower(Protocol):
     """What the routes ask of ``indexer.Indexer``."""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is this server that indexes."""
+        ...
 
     async def lag(self) -> Lag:
         """Return how far behind it is."""
@@ -77,6 +83,7 @@ class Services:
     reindexer: Reindexer | None = None
     checker: Checker | None = None
     following: Following | None = None
+    vitals: Vitals | None = None
     access: Access = field(default_factory=Access)
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
@@ -141,6 +148,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
         following = await stack.enter_async_context(Following(store.tail, store, most=settings.max_followers))
+        space = None if shared else Space(settings.data_dir, settings.min_free)
+        vitals = await stack.enter_async_context(_vitals(settings, store, index, space))
         services = Services(
             settings=settings,
             record=store,
@@ -148,7 +157,8 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             index=index,
             indexer=indexer,
             prices=known,
-            space=None if shared else Space(settings.data_dir, settings.min_free),
+            space=space,
+            vitals=vitals,
             reindexer=reindexer,
             checker=checker,
             following=following,
@@ -159,6 +169,17 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         yield services
         if not shared:  # Else another server goes on at once.
             await _drain(services)
+
+
+def _vitals(settings: Settings, store: SurrealStore, index: SearchIndex, space: Space | None) -> Vitals:
+    from vectadb_server.capacity import Capacity
+    from vectadb_server.vitals import Vitals
+
+    folders = {} if space is None else {"record": settings.data_dir / "record"}
+    if settings.qdrant_url is None:
+        folders["search"] = settings.data_dir / "search"
+    free = None if space is None else lambda: space.free() - space.least
+    return Vitals(Capacity(settings), store, index, folders=folders, free=free)
 
 
 async def _record(settings: Settings) -> SurrealStore:

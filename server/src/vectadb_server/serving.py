@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
-from vectadb_server import __version__, owner_socket
+from vectadb_server import __version__, owner_socket, tracing
 from vectadb_server.app import application
 from vectadb_server.services import opened
 from vectadb_server.settings import SettingsError
@@ -76,6 +76,7 @@ def _leave(code: int) -> NoReturn:
 
 async def _serve(settings: Settings) -> None:
     with ExitStack() as stack:
+        stack.enter_context(tracing.exporting(os.environ))
         sock = stack.enter_context(_bound(settings))
         async with opened(settings) as services:
             # A batch makes ten thousand objects that live for its time: at the usual threshold (700) the collector goes
@@ -155,7 +156,7 @@ def _say_ready(settings: Settings, sock: socket.socket, *, keyed: bool) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     if not settings.loopback and not keyed:
         _log.warning("anyone who reaches %s may read and write: there are no API keys", url)
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and settings.log_format != "json":
         sys.stdout.write(f"VectaDB {__version__} listens on {url}  data in {settings.data_dir}\n")
         sys.stdout.flush()
     else:

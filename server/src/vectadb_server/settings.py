@@ -76,6 +76,7 @@ _RATE = "a number from 0.001 to 1000000"
 Rate = Annotated[float, msgspec.Meta(ge=0.001, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 _LENGTHS = 'a number of days or weeks, like "30d" or "8w"'
+_EVENTS = "a whole number from 1 to 1000000000000"
 Events = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 _IDENTIFIERS = "a letter, then at most 62 letters, digits or _"
 Identifier = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
@@ -125,6 +126,10 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         Literal["debug", "info", "warning", "error"],
         _about("The least severe log lines that are written.", "debug, info, warning or error"),
     ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json"],
+        _about("How log lines are written; auto: for people on a terminal, else as JSON.", "auto or json"),
+    ] = "auto"
     min_free: Annotated[
         Size, _about("Least room left on the data directory's disk: with less, events are refused.", _SIZES)
     ] = Size(256 * 2**20)
@@ -136,9 +141,18 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         Events | None,
         _about(
             "Most events that are kept: the oldest days go, but never today's and yesterday's. Unset: any number.",
-            "a whole number from 1 to 1000000000000",
+            _EVENTS,
         ),
     ] = None
+    capacity_events: Annotated[
+        Events,
+        _about(
+            "Events that the embedded record is to bear, each further record of a block counted too: from 80 % on the "
+            "server warns.",
+            _EVENTS,
+        ),
+    ] = 1_000_000
+    capacity_day_events: Annotated[Events, _about("Likewise, in the busiest day.", _EVENTS)] = 1_000_000
     max_body: Annotated[Size, _about("Largest request body, after decompression.", _SIZES)] = Size(16 * 2**20)
     max_batch_events: Annotated[Count, _about("Most events in one request.", _COUNT)] = 10_000
     max_ingest_requests: Annotated[Count, _about("Most ingest requests in progress; further ones get 503.", _COUNT)] = (

@@ -53,6 +53,8 @@ def anyio_backend() -> str:
 class Memory:
     """Record, ingest, index and indexer over one dict. ``failing`` names methods and what they raise."""
 
+    here = True
+
     def __init__(self) -> None:
         self.held: dict[str, Event] = {}
         self.failing: dict[str, BaseException] = {}

@@ -94,6 +94,65 @@ def test_search_and_its_filters(ask: Any, trace: Any) -> None:
     assert "boom" in ask("search", "boom", "--trace", trace, "--since=2026-01-01T00:00:00Z", "--until", "-1m")
 
 
+def test_search_for_what_is_like_an_event(ask: Any, trace: Any) -> None:
+    [boom] = json.loads(ask("events", "--agent", trace, "--error", "--json"))["events"]
+    times = ("--since", "2026-01-31T00:00:00Z", "--until", "2026-02-01T00:00:00Z")
+    found = json.loads(ask("search", "--like", boom["event_id"], "--agent", trace, "--json", *times))["results"]
+    assert found
+    assert boom["event_id"] not in {each["event"]["event_id"] for each in found}
+    only = ask("search", "--like", boom["event_id"], "--agent", trace, "--type", "agent_start, agent_end")
+    assert {line.split()[3] for line in only.splitlines()[2:]} == {"agent_start", "agent_end"}
+
+
+def test_search_takes_a_query_or_an_event_to_be_like(capsys: Any) -> None:
+    for arguments in (["search"], ["search", "x", "--like", str(uuid.UUID(int=7))]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        assert caught.value.code == 2
+        assert "either what to look for, or --like" in capsys.readouterr().err
+
+
+def test_without_a_command_there_is_help(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "list traces, newest first" in capsys.readouterr().err
+
+
+def result(**fields: Any) -> dict[str, Any]:
+    text = f"…the naïve {EVIL} café 天気 is closed " + "x" * 200
+    start = text.index("café")
+    return {
+        "event": {
+            "event_id": str(uuid.UUID(int=1)),
+            "trace_id": str(uuid.UUID(int=2)),
+            "timestamp": "2026-01-31T12:00:00Z",
+            "event_type": "error",
+            "raw": text,
+            "properties": {},
+        },
+        "score": 0.5,
+        "highlights": [{"field": "raw", "text": text, "ranges": [[start, start + 4], [start + 5, start + 7]]}],
+        **fields,
+    }
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_terminal_shows_where_the_words_stand(capsys: Any, monkeypatch: Any, width: Any, plain: Any) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1" if plain else "")
+    render.results({"results": [result(), result(highlights=[])]})
+    shown = capsys.readouterr().out
+    assert ("\x1b[1;33mcafé\x1b[0m \x1b[1;33m天気" in shown) == (not plain and width >= 80)
+    lines = re.sub(r"\x1b\[[\d;]*m", "", shown).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert [line.split()[0] for line in lines] == [str(uuid.UUID(int=1)), "…the", "trace"] * 2
+    assert not set("".join(lines)) & {"\x1b", "\x07", "\r"}
+
+
 def test_stats_are_counts(ask: Any, trace: Any) -> None:
     shown = ask("stats", "--since", "2026-01-31T00:00:00Z", "--until", "2026-02-01T00:00:00Z", "--bucket", "6h")
     assert re.search(r"^tool_result +[\d,]+$", shown, re.MULTILINE)

@@ -61,7 +61,7 @@ async def test_a_bad_event_is_refused_with_its_place(client: Any, body: Any, sta
     reply = await client.post(ONE, content=body, headers=JSON)
     assert reply.status_code == status
     refusal = reply.json()
-    assert list(refusal) == ["error", "message"]
+    assert list(refusal) == ["error", "message", "request_id"]
     assert refusal["message"].startswith(f"{path}: ")
 
 
@@ -113,7 +113,7 @@ async def test_an_empty_batch_is_taken(client: Any) -> None:
 async def test_a_body_that_is_no_batch_is_refused(client: Any, body: Any, status: Any) -> None:
     reply = await client.post(BATCH, content=body, headers=JSON)
     assert reply.status_code == status
-    assert set(reply.json()) == {"error", "message"}
+    assert set(reply.json()) == {"error", "message", "request_id"}
 
 
 async def test_gzip_bodies_are_taken(client: Any, unique: Any) -> None:
@@ -329,8 +329,8 @@ async def test_too_many_requests_at_once_are_turned_away(fake_of: Callable[..., 
         turned = await client.post(BATCH, json={"events": [event()]})
         assert (turned.status_code, turned.headers["retry-after"]) == (503, "1")
         assert turned.json()["error"] == "overloaded"
-        assert "vectadb_ingest_overloads_total 1.0" in (await client.get("/metrics")).text
-        assert "vectadb_ingest_in_progress 1.0" in (await client.get("/metrics")).text
+        assert 'vectadb_refusals_total{status="503"} 1.0' in (await client.get("/metrics")).text
+        assert 'vectadb_limit_used{limit="ingest_requests"} 1.0' in (await client.get("/metrics")).text
         assert (await client.get(ONE)).status_code == 200  # only ingest is turned away
         memory.gate.set()
     assert replies == [200]

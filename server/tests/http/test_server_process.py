@@ -49,7 +49,7 @@ def test_requests_in_progress_are_finished_when_it_stops(start: Any, until: Any,
             head = f"POST /api/v1/events HTTP/1.1\r\nHost: {url.netloc.decode()}\r\nContent-Type: application/json\r\n"
             sock.sendall(f"{head}Content-Length: {len(body)}\r\nX-Request-Id: slow\r\n\r\n".encode() + body[:5])
             # The request is being read once it is counted as in progress.
-            until(lambda: "vectadb_ingest_in_progress 1.0" in httpx.get(f"{process.url}/metrics").text)
+            until(lambda: 'vectadb_limit_used{limit="ingest_requests"} 1.0' in httpx.get(f"{process.url}/metrics").text)
             process.popen.send_signal(signal.SIGTERM)
             line = process.popen.stderr.readline()
             assert b"SIGTERM: stopping" in line
@@ -68,7 +68,7 @@ def test_a_second_signal_ends_it_at_once(start: Any, until: Any, tmp_path: Path)
         with socket.create_connection((url.host, url.port), 10) as sock:
             host = url.netloc.decode()
             sock.sendall(f"POST /api/v1/events HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\n{{".encode())
-            until(lambda: "vectadb_ingest_in_progress 1.0" in httpx.get(f"{process.url}/metrics").text)
+            until(lambda: 'vectadb_limit_used{limit="ingest_requests"} 1.0' in httpx.get(f"{process.url}/metrics").text)
             process.popen.send_signal(signal.SIGINT)
             assert b"SIGINT: stopping" in process.popen.stderr.readline()
             process.popen.send_signal(signal.SIGINT)

@@ -36,6 +36,8 @@ class Admission:
         self._metrics = metrics
         self._in_progress = 0
         self._held = 0
+        metrics.limit("ingest_requests", self._requests, lambda: self._in_progress)
+        metrics.limit("ingest_bytes", self._bytes, lambda: self._held)
 
     @contextmanager
     def place(self) -> Iterator[Held]:
@@ -47,14 +49,13 @@ class Admission:
         if self._in_progress >= self._requests:
             raise self._overloaded(f"{self._in_progress:,} ingest requests are in progress, as many as may be")
         self._in_progress += 1
-        self._metrics.in_progress.inc()
         held = Held(self)
         try:
             yield held
         finally:
             self._in_progress -= 1
             self._held -= held.size
-            self._metrics.in_progress.dec()
+            self._metrics.bytes.inc(held.size)
 
     def grow(self, held: Held, size: int) -> None:
         """Take ``size`` bytes more for a request.
@@ -69,7 +70,6 @@ class Admission:
         held.size += size
 
     def _overloaded(self, message: str) -> Refusal:
-        self._metrics.overloads.inc()
         return busy(f"{message}. Next: send this again in a second", code="overloaded")
 
 

@@ -45,8 +45,9 @@ class Reads:
     """Bounds the reads in progress: what is beyond is turned away at once."""
 
     def __init__(self, most: int, metrics: Metrics) -> None:
-        self._most, self._metrics = most, metrics
+        self._most = most
         self._in_progress = 0
+        metrics.limit("read_requests", most, lambda: self._in_progress)
 
     @contextmanager
     def place(self) -> Iterator[Callable[[], None]]:
@@ -56,7 +57,6 @@ class Reads:
             Refusal: 503, since all places are taken.
         """
         if self._in_progress >= self._most:
-            self._metrics.overloads.inc()
             text = f"{self._in_progress:,} reads are in progress, as many as may be. Next: ask again in a second"
             raise busy(text, code="overloaded")
         self._in_progress += 1

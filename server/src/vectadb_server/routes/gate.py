@@ -92,7 +92,7 @@ def gate(app: App, services: Services) -> App:
             await send(message)
 
         token = logs.request_id.set(number)
-        trace_token = logs.trace_id.set(parent[1] if parent else None)
+        trace_token = logs.trace_id.set(parent[1] if parent else logs.trace_id.get())
         try:
             if friend and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                 await _preflight(reply)

@@ -10,10 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from vectadb_server import __version__
+from vectadb_server.gauges import Gauges
 from vectadb_server.metrics import CONTENT_TYPE
 from vectadb_server.routes import docs
 from vectadb_server.routes.enforce import caller_of
-from vectadb_server.routes.replies import Alive, Engine, Engines, Ready
+from vectadb_server.routes.replies import Alive, Engine, Engines, Ready, Warned
 from vectadb_server.services import Services
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
@@ -46,16 +47,22 @@ async def read_health() -> Response[Alive]:
 async def read_ready(
     request: Request[Any, Any, Any], services: NamedDependency[SkipValidation[Services]]
 ) -> Response[Ready]:
-    """Say how each engine is; 503 where the record, without which nothing works, is away. Strangers learn no more."""
+    """Say how each engine is; 503 where the record, without which nothing works, is away. Strangers learn no more.
+
+    `warnings` name what the embedded store has nearly used up, and what to do; they change no status.
+    """
     record, search, indexer = await asyncio.gather(
         _asked(_record(services)), _asked(services.index.count()), _asked_indexer(services)
     )
     down = record.status != "ok"
     well = not down and search.status == "ok" and indexer.status == "ok"
     engines = Engines(record, search, indexer)
+    full = services.vitals.capacity.warnings if services.vitals is not None else []
+    warnings = [Warned(use.of, round(use.ratio, 4), str(use)) for use in full]
     if caller_of(request) is None:
+        warnings = []
         engines = Engines(*(Engine(engine.status) for engine in (record, search, indexer)))
-    ready = Ready("unavailable" if down else "ready" if well else "degraded", __version__, engines)
+    ready = Ready("unavailable" if down else "ready" if well else "degraded", __version__, engines, warnings)
     return Response(ready, status_code=503 if down else 200, headers={"Retry-After": "1"} if down else {})
 
 
@@ -68,7 +75,7 @@ async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> R
             services.metrics.lag(await services.indexer.lag())
     except (StoreUnavailable, TimeoutError):
         services.metrics.no_lag()
-    return Response(services.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(services.metrics.text(Gauges(services)), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _record(services: Services) -> None:

@@ -301,6 +301,14 @@ class Engines(msgspec.Struct):
     indexer: Engine
 
 
+class Warned(msgspec.Struct):
+    """The part ``ratio`` of something is used up; ``message`` says what to do."""
+
+    of: Literal["events", "day", "disk", "memory"]
+    ratio: float
+    message: str
+
+
 class Ready(msgspec.Struct):
     """``ready``: all works. ``degraded``: events are taken and read, but search does not work or lags for good.
 
@@ -310,6 +318,7 @@ class Ready(msgspec.Struct):
     status: Literal["ready", "degraded", "unavailable"]
     version: str
     engines: Engines
+    warnings: list[Warned]
 
 
 def event_reply(event: Event) -> EventReply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar
 
 import msgspec
 
@@ -57,6 +57,17 @@ class Hit(msgspec.Struct):
     event_id: str
     day: str
     score: float
+
+
+class Health(TypedDict):
+    """How the search process is. ``pid``: while it is alive. ``error``: why it refuses to work, if it does."""
+
+    alive: bool
+    pid: int | None
+    restarts: int
+    documents: int
+    shards: int
+    error: str | None
 
 
 class SearchIndex(Protocol):
@@ -135,6 +146,10 @@ class SearchIndex(Protocol):
 
     async def count(self) -> int:
         """Return the number of documents."""
+        ...
+
+    def health(self) -> Health:
+        """Say how the search process is, without asking it: the counts are those of its last answer."""
         ...
 
     async def close(self) -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 
-#: Of servers that run on the record, and (`day`, `reindex`) of the engine and the index that it has.
-_STAYING = frozenset({"bucket", "day", "dirty", "fence", "lease", "reindex"})
+#: Of servers that run on the record, and (`day`, `reindex`, `row_count`) of the engine and the index that it has.
+_STAYING = frozenset({"bucket", "day", "dirty", "fence", "lease", "reindex", "row_count"})
 #: Which index was filled from the record: of another place, another one is.
 _STAYING_ROW = "schema", "index"
 

@@ -43,6 +43,11 @@ class Databases:
         """Other servers may use it."""
         return True
 
+    @property
+    def open_days(self) -> int:
+        """See :class:`~.segments.Segments`."""
+        return len(self._open.keys() - {META})
+
     async def start(self) -> None:
         """Open ``meta``.
 

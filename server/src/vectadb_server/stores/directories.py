@@ -52,6 +52,11 @@ class Directories:
         """Nobody else has the directory."""
         return False
 
+    @property
+    def open_days(self) -> int:
+        """See :class:`Segments`."""
+        return len(self._open.keys() - {META})
+
     async def start(self) -> None:
         """Take the data directory and open ``meta``.
 

@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from vectadb_server import words
-from vectadb_server.stores.base import Document, Hit, MeaningUnavailable, Mode, SearchFilter, SearchUnavailable
+from vectadb_server import tracing, words
+from vectadb_server.stores.base import Document, Health, Hit, MeaningUnavailable, Mode, SearchFilter, SearchUnavailable
 from vectadb_server.stores.framing import (
     Begin,
     Call,
@@ -61,17 +61,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 30.0  # seconds between two starts; doubled
 
 class IndexRefused(SearchUnavailable):
     """The search index on disk cannot be used as it is. The text says why and what to do."""
-
-
-class Health(TypedDict):
-    """How the search process is. ``pid``: while it is alive. ``error``: why it refuses to work, if it does."""
-
-    alive: bool
-    pid: int | None
-    restarts: int
-    documents: int
-    shards: int
-    error: str | None
 
 
 class EdgeSearch:
@@ -285,6 +274,12 @@ class EdgeSearch:
             await self._call(call, data)
 
     async def _call(self, call: Call, data: bytes | None = None) -> Reply:
+        operation = type(call).__name__.lower()
+        said = {"db.system.name": "qdrant", "db.operation.name": operation}
+        with tracing.span(f"search index {operation}", said, kind="client"):
+            return await self._answered(call, data)
+
+    async def _answered(self, call: Call, data: bytes | None) -> Reply:
         if self._remote is None and self._elsewhere():
             raise SearchUnavailable(
                 "the search index is on the disk of the server that indexes now, which is another one. "

@@ -57,6 +57,7 @@ DEFINE TABLE IF NOT EXISTS lease SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS api_key SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS bucket SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS horizon SCHEMALESS;
+DEFINE TABLE IF NOT EXISTS row_count SCHEMALESS;
 """
 
 
@@ -66,6 +67,11 @@ class Segments(Protocol):
     @property
     def shared(self) -> bool:
         """Whether other servers may use them at the same time."""
+        ...
+
+    @property
+    def open_days(self) -> int:
+        """How many days this process has open."""
         ...
 
     async def days(self) -> list[str]:

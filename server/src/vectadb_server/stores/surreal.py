@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from vectadb_server import tracing
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
 from vectadb_server.stores import digests, minutes, rows, segments
@@ -16,6 +17,7 @@ from vectadb_server.stores.databases import Databases, insisted
 from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.forgetting import forget_homes, forget_trace_days
+from vectadb_server.stores.rowcounts import RowCounts
 from vectadb_server.stores.segments import META, MIN_FREE
 from vectadb_server.stores.worklists import WorkLists
 from vectadb_server.stores.writes import Entry, Write, statements
@@ -38,6 +40,9 @@ _PAGE = 1_000
 
 class SurrealStore(WorkLists):
     """``store = await SurrealStore.open(data_dir)``; then ``await store.close()``."""
+
+    #: Of the embedded record; of a shared one nobody counts.
+    row_counts: RowCounts | None = None
 
     @classmethod
     async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE) -> Self:
@@ -64,6 +69,7 @@ class SurrealStore(WorkLists):
     @classmethod
     async def _opened(cls, opened: Segments) -> Self:
         store = cls(opened)
+        store.row_counts = None if opened.shared else RowCounts(opened)
         store.dirty.update(await opened.days())
         try:
             await store._upgrade()
@@ -242,11 +248,19 @@ class SurrealStore(WorkLists):
         sql, values = statements(write)
         if write.least is not None and write.most is not None:
             await self._segments.widen(day, write.least, write.most)
+        counts = self.row_counts if write.insert or write.remove else None
+        if counts is not None:
+            await counts.writing(day)
+        said: dict[str, tracing.Attribute] = {"db.system.name": "surrealdb", "db.namespace": day}
+        said["db.operation.batch.size"] = len(write.insert)
         try:
-            async with self._segments.use(day, make=True) as db:
-                await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
+            with tracing.span("record commit", said, kind="client"):
+                async with self._segments.use(day, make=True) as db:
+                    await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
         finally:
             # Also when nobody waits any more for the reply: the commit goes on.
+            if counts is not None:
+                counts.written(day)
             if write.entry is not None:
                 self.wake(day)
 
