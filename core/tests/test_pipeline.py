@@ -135,6 +135,19 @@ async def test_a_failing_sink_is_tried_again_until_it_takes_the_batch(
     assert pipeline.counts.delivered == 4
 
 
+async def test_a_sink_that_returns_nothing_has_taken_nothing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vectadb_agent.delivery.FIRST_PAUSE", 0.001)
+
+    class Forgetful(MemorySink):
+        async def write(self, events: Sequence[Event]) -> Any:
+            return await super().write(events) if self.writes else self.writes.append([])
+
+    sink = Forgetful()
+    pipeline = await run(ListSource(batches(["a", "b"])), state, sink)
+    assert sorted(raw(sink)) == ["a", "b"]
+    assert pipeline.counts.delivered == 2
+
+
 async def test_one_event_refused_for_good_goes_to_the_quarantine_and_delays_nobody(state: State) -> None:
     def plan(events: Sequence[Event]) -> Result | None:
         if any(event.raw == "poison" for event in events):

@@ -54,12 +54,16 @@ def test_every_parser_is_described() -> None:
 def test_the_parser_is_short_and_works() -> None:
     import types
 
-    (code,) = blocks("python")
+    code, suite = blocks("python")
     assert len(code.splitlines()) <= 33
     module = types.ModuleType("vectadb_agent_logfmt")
     exec(compile(code, "README.md", "exec"), module.__dict__)
     host = Host()
     host.register(module, Plugin("logfmt", "readme", "1"))
+    exec(compile(suite, "README.md", "exec"), module.__dict__)
+    for test in dir(module.TestLogfmt):
+        if test.startswith("test_"):
+            getattr(module.TestLogfmt(), test)()
     provided = host.components["parser"]["logfmt"].component
     parser = provided(provided.Config(type="logfmt"))
     stream = LogStream("t", "1", "eu", "/g", "s")

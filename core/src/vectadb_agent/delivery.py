@@ -238,7 +238,7 @@ class Outlet:
         attempt = 0
         while parcels:
             try:
-                result = await self._write(parcels)
+                result = _told(await self._write(parcels))
             except CheckError as error:
                 self._failed(error)
                 await anyio.sleep_forever()
@@ -342,3 +342,10 @@ class Outlet:
             "missed_events_total", "Events that a lagging optional sink was not offered.", self.missed, "counter"
         )
         yield Figure("failing", "1 while the sink takes nothing.", float(self._failing_since is not None))
+
+
+def _told(result: object) -> Result:
+    """What a sink returned, if it is what a sink must return: else its batch would be settled on a guess."""
+    if not isinstance(result, Result):
+        raise TypeError(f"write() returned {result!r}; a Result is wanted")
+    return result

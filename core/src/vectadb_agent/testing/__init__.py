@@ -1,1 +1,4 @@
-"""For plugin authors: contract suites and fakes."""
+"""For plugin authors: contract suites, fakes, a faulty network.
+
+``contracts`` needs pytest: ``pip install 'vectadb-agent[testing]'``.
+"""
