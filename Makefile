@@ -23,7 +23,7 @@ help:
 install: $(INSTALLED)
 
 # uv lives inside the environment: it makes the one install of everything a matter of seconds.
-$(INSTALLED): constraints.txt $(ROOMS:%=%/pyproject.toml)
+$(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is %d.%d here; 3.11 or newer is needed (make PYTHON=python3.12 …)" % sys.version_info[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv

@@ -27,7 +27,19 @@ LAYERS = [
     {"pipeline"},
     {"comparing", "replay"},
     {"beside", "sweeps", "audit", "backfill", "endpoint", "vitals"},
-    {"runner", "reports", "sample", "progress", "status", "cases", "cli", "cli_parse", "cli_past", "cli_quarantine"},
+    {
+        "runner",
+        "reports",
+        "sample",
+        "scaffold",
+        "progress",
+        "status",
+        "cases",
+        "cli",
+        "cli_parse",
+        "cli_past",
+        "cli_quarantine",
+    },
 ]
 #: Heavy libraries, each imported in one module of its own.
 ENGINES = {

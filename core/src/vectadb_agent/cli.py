@@ -68,9 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(status)
     status.add_argument("--json", action="store_true", help="print everything that is known, as JSON")
 
-    plugins = commands.add_parser("plugins", help="list the installed plugins, or show the options of one")
-    plugins.add_argument("show", nargs="?", choices=("show",), help="print the reference of one component or plugin")
-    plugins.add_argument("name", nargs="?", help="with show: a component's or a plugin's name")
+    plugins = commands.add_parser(
+        "plugins", help="list the installed plugins, show the options of one, or begin a new one"
+    )
+    about = "show: print the reference of a component or plugin; new: write a package that is one"
+    plugins.add_argument("action", nargs="?", choices=("show", "new"), help=about)
+    plugins.add_argument("name", nargs="?", help="with show: a component's or a plugin's name; with new: its name")
+    # As host.KINDS has them, whose import would take as long as all the rest of --help.
+    kinds = ("source", "parser", "processor", "sink")
+    plugins.add_argument("--kind", choices=kinds, help="with new: what it brings")
+    plugins.add_argument("--in", dest="parent", type=Path, default=Path(), help="with new: where (default: here)")
 
     for past in cli_past.add(commands).values():
         _add_config(past)
@@ -135,14 +142,28 @@ def _status(options: argparse.Namespace) -> int:
 def _plugins(options: argparse.Namespace) -> int:
     from vectadb_agent import host, reports
 
+    if options.action == "new":
+        return _new_plugin(options)
     loaded = host.load()
-    if options.show:
+    if options.action == "show":
         if not options.name:
             raise UsageError("which one? For example: vectadb-agent plugins show cloudwatch")
         print(reports.reference(loaded, options.name))
         return 0
     print(reports.plugins(loaded))
     return CANNOT_WORK if any(plugin.problems for plugin in loaded.plugins) else 0
+
+
+def _new_plugin(options: argparse.Namespace) -> int:
+    from vectadb_agent import scaffold
+
+    if not options.name or not options.kind:
+        raise UsageError("which one? For example: vectadb-agent plugins new logfmt --kind parser")
+    files = scaffold.write(options.name, options.kind, options.parent)
+    print("\n".join(str(file) for file in files))
+    folder = files[0].parent
+    print(f"\nNext: cd {folder} && pip install -e '.[testing]' && pytest && vectadb-agent plugins")
+    return 0
 
 
 def _parse(options: argparse.Namespace) -> int:
