@@ -65,6 +65,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         return self.read_at, self.size
 
 
+ERASED: Key = ("0000-00-00", "00000000-0000-0000-0000-000000000000")
+"""What stubs of erased records name as their head. It has no row, so that they are held, and nobody can take them."""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What becomes of one arriving event. ``unclaimed``: positions in its block of the records that nobody holds."""
 
@@ -119,6 +123,38 @@ class Rows:
                 if verdict.status == "accepted":
                     self._winners[row.key] = index
         return [verdicts[index] for index in range(len(arriving))]
+
+    def bury(self, arriving: Row) -> None:
+        """Have the records of an arriving event held by nobody who says anything.
+
+        Those that nobody holds yet, and those of blocks that it would have replaced by itself.
+        """
+        if arriving.is_extra:
+            self.erase(arriving.key)
+            return
+        ours = frozenset(arriving.records)
+        owners = {key: self._owner(key) for key in arriving.records}
+        for key, owner in owners.items():
+            if owner is None or self._within(owner, ours, arriving.read_at):
+                self._erase(key)
+
+    def erase(self, key: Key) -> None:
+        """Take away a held event; its records stay held, by nobody who says anything."""
+        row = self._row(key)
+        if row is None or row.is_stub:
+            return
+        if row.is_extra and row.head is not None:
+            self._extras.get(row.head, {}).pop(key, None)
+            self._extras_changed.add(row.head)
+            self._erase(key)
+        owners = {record: self._owner(record) for record in row.records}
+        for record, owner in owners.items():
+            if owner in (None, key):
+                self._erase(record)
+
+    def _erase(self, key: Key) -> None:
+        self._now[key] = Row(key=key, head=ERASED, size=0)
+        self._winners.pop(key, None)
 
     def winners(self) -> dict[Key, int]:
         """Return, for each event that changed, the index of the arriving one that it is now."""
@@ -273,7 +309,7 @@ class Rows:
             self._rests_on.add(new.head)
             if self._is_over(head, new):
                 return _DUPLICATE
-        if mine is not None and mine.version >= new.version:
+        if mine is not None and (mine.is_stub or mine.version >= new.version):
             return _DUPLICATE
         self._now[new.key] = new
         self._extras.setdefault(new.head, {})[new.key] = new.version

@@ -251,12 +251,15 @@ class Checker:
     # ---- digests ----
 
     async def _digests(self, day: str) -> dict[GroupHour, tuple[int, int]]:
+        """Return what the day's events ought to sum up to: what was erased is in the digest, and in no event."""
         start = start_of(day)
-        hours = await self._store.digest(None, start, start + DAY)
-        return {
-            GroupHour(each.log_group, each.system, each.account, each.region, each.hour): (each.count, each.digest)
-            for each in hours
-        }
+        due = Totals()
+        for where, count, total in (await self._store.erased(day)).items():
+            due.add(where, -count, -total)
+        for each in await self._store.digest(None, start, start + DAY):
+            where = GroupHour(each.log_group, each.system, each.account, each.region, each.hour)
+            due.add(where, each.count, each.digest)
+        return {where: (count, total) for where, count, total in due.items()}
 
     def _compare_digests(
         self,

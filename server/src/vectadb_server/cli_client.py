@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
 
 from vectadb_server import owner_socket
 
@@ -46,6 +47,14 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     server.add_argument(
         "--api-key-file", metavar="FILE", type=Path, help="file with it (default: VECTADB_API_KEY_FILE)"
     )
+
+
+def trace_path(trace_id: str) -> str:
+    """Return the path of a trace, given by its id or by the one that its events were sent with."""
+    from vectadb_server.attribution import given_trace
+
+    # A slash would end the path's segment, escaped or not.
+    return f"/api/v1/traces/{quote(given_trace(trace_id) if '/' in trace_id else trace_id, safe='')}"
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

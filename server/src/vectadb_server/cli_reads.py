@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from vectadb_server.cli_client import add_server, add_times, as_json, ask
+from vectadb_server.cli_client import add_server, add_times, as_json, ask, trace_path
 
 if TYPE_CHECKING:
     import argparse
@@ -99,11 +98,7 @@ def _traces(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from vectadb_server.attribution import given_trace
-
-    # A slash would end the path's segment, escaped or not.
-    trace_id = given_trace(options.id) if "/" in options.id else options.id
-    reply = ask(options, "GET", f"/api/v1/traces/{quote(trace_id, safe='')}")
+    reply = ask(options, "GET", trace_path(options.id))
     if not as_json(options, reply):
         from vectadb_server import render
 

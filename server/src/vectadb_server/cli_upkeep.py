@@ -1,4 +1,4 @@
-"""``reindex`` and ``check``: by a running server, else by one that is started for the command."""
+"""``delete``, ``reindex`` and ``check``: by a running server, else by one that is started for the command."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vectadb_server.cli_client import (
     add_times,
     as_json,
     ask,
+    trace_path,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ def add(commands: Commands) -> None:
     add_server(reindex)
     add_data_dir(reindex)
     reindex.set_defaults(run=_reindex)
+
+    delete = commands.add_parser(
+        "delete",
+        help="erase a trace for good",
+        description="Erase a trace with all its events, for good: no replay or late line brings anything of it back.",
+    )
+    delete.add_argument("id", help="the trace's id, or the one that its events were sent with")
+    add_server(delete)
+    delete.set_defaults(run=_delete)
 
     check = commands.add_parser(
         "check",
@@ -63,6 +73,13 @@ def _reindex(options: argparse.Namespace) -> int:
             reply = ask(options, "GET", path)
     if not as_json(options, reply):
         print("The index is made anew.")
+    return 0
+
+
+def _delete(options: argparse.Namespace) -> int:
+    reply = ask(options, "DELETE", trace_path(options.id))
+    if not as_json(options, reply):
+        print(f"Erased trace {reply['trace_id']}: {reply['events']:,} events.")
     return 0
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from vectadb_server.stores import horizon
+from vectadb_server.stores import horizon, tombstones
 from vectadb_server.stores.base import StoreUnavailable
 from vectadb_server.stores.horizon import Horizon
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from vectadb_server.stores.segments import Segments
@@ -23,9 +24,10 @@ _REFRESH = 1.0
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """What is not taken at one moment."""
+    """What is not taken at one moment. ``erased``: traces, with the days in which something of them is known."""
 
     horizon: Horizon = Horizon()
+    erased: Mapping[str, frozenset[str]] = {}
 
 
 class Expiry:
@@ -34,6 +36,7 @@ class Expiry:
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
         self._known = Expired()
+        self._version = ""
         self._until = 0.0
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -81,7 +84,12 @@ class Expiry:
             if self._until - TRUSTED > asked:
                 return  # Somebody else has, since we asked.
             begun = asyncio.get_running_loop().time()
-            self._known = Expired(await horizon.read(self._segments))
+            # The version first: what is written meanwhile is read again.
+            version = await tombstones.version(self._segments)
+            erased = self._known.erased
+            if version != self._version:
+                erased = await tombstones.read(self._segments)
+            self._known, self._version = Expired(await horizon.read(self._segments), erased), version
             self._until = begun + TRUSTED
 
     async def _refresh_loop(self) -> None:

@@ -33,6 +33,7 @@ from vectadb_server.attribution import (
     needed_around,
 )
 from vectadb_server.documents import document
+from vectadb_server.erasing import erase_leftovers
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
 from vectadb_server.stores.engine import Conflict, key_of
@@ -111,8 +112,13 @@ class Indexer:
         prices: Prices = spans.LISTED,
         *,
         saturated: Callable[[], bool] = lambda: False,
+        erased: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Take the engines; ``saturated()`` says that ingest has all it can do, and that indexing is to give way."""
+        """Take the engines; ``saturated()`` says that ingest has all it can do, and that indexing is to give way.
+
+        ``erased()`` is told how many events came to erased traces all the same, and were erased.
+        """
+        self._erased = erased
         self._store = store
         self._index = index
         self._prices = prices
@@ -390,6 +396,7 @@ class Indexer:
     async def _summarise(self, traces: list[str], wishes: Mapping[str, Mapping[str, str]]) -> None:
         days_of = await self._store.days_of_traces(traces)
         found = await self._store.stored_of_traces(days_of)
+        self._erased(await erase_leftovers(self._store, found, traces))
         puts: dict[str, list[dict[str, Any]]] = {}
         gone: dict[str, list[str]] = defaultdict(list)
         for trace in traces:

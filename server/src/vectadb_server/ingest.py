@@ -14,18 +14,19 @@ import random
 import time
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
-from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, explicit, needed
+from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, needed
 from vectadb_server.expiry import Expired
-from vectadb_server.stores import minutes
+from vectadb_server.planning import Plan, counted_as, inserted
+from vectadb_server.stores import minutes, tombstones
 from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
-from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, start_of, stub_row
+from vectadb_server.stores.rows import start_of
 from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
     from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.model import Event
     from vectadb_server.stores.minutes import Kind
+    from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
 
 Status = Literal["accepted", "duplicate", "expired", "failed"]
 
 ATTEMPTS = 8
-_STAGES = 3
 _MOMENT = 0.1  # seconds
 
 
@@ -91,7 +92,8 @@ class Ingest:
             StoreUnavailable: nothing is known to be stored; send the same batch again.
         """
         now = time.time_ns() // 1000
-        horizon = (await self._expired()).horizon.every
+        expired = await self._expired()
+        horizon = expired.horizon.every
         outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
         taken = [index for index, event in enumerate(events) if event.recorded >= horizon]
         if not taken:
@@ -109,7 +111,8 @@ class Ingest:
                 taken = [index for index in taken if events[index].event_id not in gone]
                 batch = [events[index] for index in taken]
             rows = [arriving(event, homes) for event in batch]
-            stored = await self._stored(batch, rows, options) if batch else []
+            buried = await self._to_bury(batch, rows, expired, options)
+            stored = await self._stored(batch, rows, options, buried) if batch else []
         for index, outcome in zip(taken, stored, strict=True):
             outcomes[index] = outcome
         return outcomes
@@ -129,11 +132,30 @@ class Ingest:
             async with self._freed:
                 self._freed.notify_all()
 
-    async def _stored(self, batch: Sequence[Event], rows: Sequence[Row], options: Options) -> list[Outcome]:
+    async def _to_bury(
+        self, batch: Sequence[Event], rows: Sequence[Row], expired: Expired, options: Options
+    ) -> set[Key]:
+        """Return the keys of the events that belong to an erased trace."""
+        if not expired.erased:
+            return set()
+        await self._attribute(batch, options)
+        found: set[Key] = set()
+        days: dict[str, set[str]] = defaultdict(set)
+        for event, row in zip(batch, rows, strict=True):
+            if event.trace is not None and event.trace in expired.erased:
+                found.add(row.key)
+                if row.key[0] not in expired.erased[event.trace]:
+                    days[event.trace].add(row.key[0])
+        await tombstones.extend(self._store.segments, days)
+        return found
+
+    async def _stored(
+        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, buried: set[Key]
+    ) -> list[Outcome]:
         # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
         simple = all(row.size == 1 and not row.is_extra for row in rows) and len({row.key for row in rows}) == len(rows)
         written: set[Key] = set()
-        if simple:
+        if simple and not buried:
             try:
                 return await self._all_new(batch, rows, options, written)
             except Conflict:
@@ -145,16 +167,21 @@ class Ingest:
             asked = {key for row in rows for key in (row.key, *row.records)}
             held = await self._store.held(asked.union(heads, *extras.values()))
             table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
-            verdicts = table.place(rows)
+            verdicts = iter(table.place([row for row in rows if row.key not in buried]))
+            for row in rows:
+                if row.key in buried:
+                    table.bury(row)
             try:
-                await self._write(_Plan(batch, rows, table, held, options), written)
+                await self._write(Plan(batch, rows, table, held, options, buried), written)
             except Conflict:
                 if attempt:
                     await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
                 continue
             return [
-                _outcome(event, row, verdict, held, written)
-                for event, row, verdict in zip(batch, rows, verdicts, strict=True)
+                Outcome(event.event_id, "expired", created_at=event.created_at)
+                if row.key in buried
+                else _outcome(event, row, next(verdicts), held, written)
+                for event, row in zip(batch, rows, strict=True)
             ]
         text = f"other writers held the same records through {ATTEMPTS} attempts; send it again"
         return [
@@ -176,9 +203,9 @@ class Ingest:
         for event, row in zip(batch, rows, strict=True):
             day, event_id = row.key
             write = writes[day]
-            write.insert.append(_inserted(event, row, write, options))
+            write.insert.append(inserted(event, row, write, options))
             digests[day].count(event_id, event, 0)
-            counts[day][_kind(event)] += 1
+            counts[day][counted_as(event)] += 1
         for day, write in writes.items():
             assert write.entry is not None
             write.entry.traces = list(dict.fromkeys(write.entry.traces))
@@ -188,7 +215,7 @@ class Ingest:
             written.update(row.key for row in rows if row.key[0] == day)
         return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
 
-    async def _write(self, plan: _Plan, written: set[Key]) -> None:
+    async def _write(self, plan: Plan, written: set[Key]) -> None:
         if not plan.changed:
             return
         await self._attribute([plan.events[key] for key in plan.changed if key in plan.events], plan.options)
@@ -205,137 +232,6 @@ class Ingest:
         if breaks := breaks_needed(known):
             known = [*known, *await self._store.boundaries(breaks)]
         attribute(events, Boundaries(known), auto_create_traces=auto)
-
-
-class _Plan:
-    """What a batch does to the rows, as transactions."""
-
-    def __init__(
-        self,
-        batch: Sequence[Event],
-        rows: Sequence[Row],
-        table: blocks.Rows,
-        held: Mapping[Key, HeldRow],
-        options: Options,
-    ) -> None:
-        self.options = options
-        self.changed = table.changes()
-        self.events = {key: batch[index] for key, index in table.winners().items()}
-        self._records: dict[Key, tuple[Event, int]] = {}
-        self._held = held
-        self._extras = table.extras_changed()
-        self._rests_on = table.rests_on()
-        for event, row in zip(batch, rows, strict=True):
-            for position, key in enumerate(row.records):
-                now = self.changed.get(key)
-                if now is not None and (row.key in {now.key, now.head}):
-                    self._records[key] = (event, position)
-
-    def written(self, day: str) -> set[Key]:
-        """Keys of the events that the day's transaction stored."""
-        return {key for key in self.changed if key[0] == day and key in self.events}
-
-    def writes(self) -> list[dict[str, Write]]:
-        """Return the transactions, in stages, so that a crash between two days leaves no record without its text.
-
-        What goes with its head's day comes first, then the stubs of other days. Where a block of several days gives way
-        to several others, its own row goes only when these are there.
-        """
-        stages: list[dict[str, Write]] = [defaultdict(Write) for _ in range(_STAGES)]
-        entries: dict[tuple[int, str], Entry] = {}
-        digests: dict[tuple[int, str], Totals] = defaultdict(Totals)
-        counts: dict[tuple[int, str], Counter[Kind]] = defaultdict(Counter)
-        for key, row in self.changed.items():
-            day, stage = key[0], self._stage(key)
-            write = stages[stage][day]
-            entry = entries.setdefault((stage, day), Entry())
-            before = self._held.get(key)
-            if row is None:
-                write.remove.append(key[1])
-            elif row.is_stub:
-                (write.insert if before is None else write.change).append(stub_row(row))
-            else:
-                write.entry = entry
-                counts[stage, day][_kind(self.events[key])] += 1
-                made = _inserted(self.events[key], row, write, self.options)
-                (write.insert if before is None else write.change).append(made)
-            if before is not None and before.row.size > 0:
-                if before.kind is not None:
-                    counts[stage, day][before.kind] -= 1
-                if before.trace is not None:
-                    entry.traces.append(before.trace)
-                if row is None or row.is_stub:
-                    entry.gone.append(key[1])
-                if before.mark is not None:
-                    boundary = marked(before.mark)
-                    write.boundaries_gone.append(boundary)
-                    entry.boundaries.append(boundary)
-            elif before is None and key in self._records:
-                digests[stage, day].count(key[1], *self._records[key])
-        for head, versions in self._extras.items():
-            write = stages[self._stage(head)][head[0]]
-            write.extras[head[1]] = {key[1]: version for key, version in versions.items()}
-        for row in self._rests_on:
-            # Before anything is written in its day, and when it is written itself.
-            first = [number for number, stage in enumerate(stages) if row.key[0] in stage][:1]
-            own = [self._stage(row.key)] if row.key in self.changed else []
-            for number in {*first, *own}:
-                stages[number][row.key[0]].unchanged.append(self._held[row.key])
-        for (stage, day), entry in entries.items():
-            entry.traces = list(dict.fromkeys(entry.traces))
-            write = stages[stage][day]
-            write.digest = digests[stage, day].rows()
-            write.minutes = minutes.rows(counts[stage, day])
-            write.entry = entry if entry.events or entry.gone else None
-        return [dict(stage) for stage in stages]
-
-    def _stage(self, key: Key) -> int:
-        row, before = self.changed.get(key), self._held.get(key)
-        if row is None:  # an extra that goes, or a head that stays as it is
-            gone = key in self.changed and before is not None and before.row.head
-            return self._stage(gone) if gone else 0
-        if row.is_extra and row.head is not None:
-            return self._stage(row.head)
-        late = int(before is not None and self._is_divided(before.row, row))
-        if row.is_stub and row.head is not None:
-            return max(late, self._stage(row.head) + (row.head[0] != key[0]))
-        return late
-
-    def _is_divided(self, before: Row, now: Row) -> bool:
-        """Whether a block of several days gives way to one that does not hold all of it."""
-        if all(record[0] == before.key[0] for record in before.records):
-            return False
-        block = now
-        if now.is_stub and now.head is not None:
-            block = self.changed.get(now.head) or self._held[now.head].row
-        return not set(before.records) <= set(block.records)
-
-
-def _kind(event: Event) -> Kind:
-    return minutes.kind_of(event.timestamp, event.agent_id, event.event_type)
-
-
-def _inserted(event: Event, row: Row, write: Write, options: Options) -> dict[str, Any]:
-    """Return the event's row, having noted in ``write`` all else that its transaction does for it."""
-    entry = write.entry
-    assert entry is not None
-    made = event_row(event, row, search=options.generate_embeddings, relate=options.extract_relationships)
-    entry.events.append(row.key[1])
-    if event.trace is not None:
-        entry.traces.append(event.trace)
-    at = event.timestamp
-    write.least = at if write.least is None else min(write.least, at)
-    write.most = at if write.most is None else max(write.most, at)
-    if options.auto_create_traces and event.source is not None and explicit(event) is None:
-        entry.weak.append(row.key[1])
-        if event.agent_id and [event.source.stream_key(), event.agent_id] not in write.agents:
-            write.agents.append([event.source.stream_key(), event.agent_id])
-    boundary = boundary_of(event)
-    if boundary is not None:
-        made["mark"] = mark_of(boundary)
-        write.boundaries.append(boundary)
-        entry.boundaries.append(boundary)
-    return made
 
 
 def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRow], written: set[Key]) -> Outcome:

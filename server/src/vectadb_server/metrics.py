@@ -67,6 +67,12 @@ class Metrics:
         self._dropped_days = Counter("vectadb_dropped_days", "Days dropped as over the horizon.", registry=registry)
         self._freed = Counter("vectadb_freed_bytes", "Bytes of disk given back by retention.", registry=registry)
 
+        self._erased = Counter("vectadb_erased_events", "Events erased that had been stored.", registry=registry)
+
+    def erased(self, count: int) -> None:
+        """Count events that were erased."""
+        self._erased.inc(count)
+
     def horizon(self, us: int) -> None:
         """Note where the horizon is, microseconds since the epoch."""
         self._horizon.set(us / 1_000_000)

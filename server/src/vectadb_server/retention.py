@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from vectadb_server.stores import horizon
+from vectadb_server.erasing import Eraser
+from vectadb_server.stores import horizon, tombstones
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.horizon import Horizon
@@ -70,6 +71,7 @@ class Retention:
     ) -> None:
         self._store, self._segments, self._index, self._keep = store, store.segments, index, keep
         self._expiry, self._metrics, self._now = expiry, metrics, now
+        self._eraser = Eraser(store, expiry, metrics)
         self._counts: dict[str, tuple[float, int]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -103,10 +105,12 @@ class Retention:
             StoreUnavailable: the record does not answer, or a day is in use; the next pass goes on.
             SearchUnavailable: the record is through, the search index is not there now.
         """
+        await self._eraser.finish()
         await self._move()
         held_from = day_of((await horizon.read(self._segments)).every)
         await self._drop(held_from)
         await self._forget(held_from)
+        await tombstones.forget_before(self._segments, held_from)
         if self._index is not None and any(day < held_from for day in await self._index.days()):
             await self._index.drop_days(held_from)
 

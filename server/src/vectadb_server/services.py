@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from vectadb_server.checking import Checker
+    from vectadb_server.erasing import Eraser
     from vectadb_server.following import Following
     from vectadb_server.indexer import Lag
     from vectadb_server.ingest import Outcome
@@ -84,6 +85,7 @@ class Services:
     checker: Checker | None = None
     following: Following | None = None
     vitals: Vitals | None = None
+    eraser: Eraser | None = None
     access: Access = field(default_factory=Access)
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
@@ -100,6 +102,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     """
     # They load the engines: only now, so that the command line starts at once.
     from vectadb_server.checking import Checker
+    from vectadb_server.erasing import Eraser
     from vectadb_server.expiry import Expiry
     from vectadb_server.following import Following
     from vectadb_server.indexer import Indexer
@@ -126,6 +129,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(index.close)
         metrics = Metrics()
         expiry = await stack.enter_async_context(Expiry(store.segments))
+        eraser = Eraser(store, expiry, metrics)
         taker = Ingest(store, expired=expiry.current)
         reindexer = Reindexer(store, store.segments, index)
         retention = Retention(store, index, Keep.of(settings), expiry=expiry, metrics=metrics)
@@ -133,7 +137,11 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         @asynccontextmanager
         async def work() -> AsyncIterator[Indexer]:
             """What only one server does at a time."""
-            async with Indexer(store, index, known, saturated=taker.saturated) as indexer, reindexer, retention:
+            async with (
+                Indexer(store, index, known, saturated=taker.saturated, erased=metrics.erased) as indexer,
+                reindexer,
+                retention,
+            ):
                 starting = asyncio.create_task(_start(index, reindexer), name="start of the search index")
                 try:
                     yield indexer
@@ -165,6 +173,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             access=access,
             metrics=metrics,
             horizon=expiry.horizon,
+            eraser=eraser,
         )
         yield services
         if not shared:  # Else another server goes on at once.

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from vectadb_server.checking import Checked, Checker
+from vectadb_server.erasing import Eraser
 from vectadb_server.expiry import Expiry
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
@@ -57,10 +58,11 @@ class Server:
         self.store, self.index, self.now, self.metrics = store, MemoryIndex(), NOW, Metrics()
         self.expiry = Expiry(store.segments)
         self.ingest = Ingest(store, expired=self.expiry.current)
-        self.indexer = Indexer(store, self.index)
+        self.indexer = Indexer(store, self.index, erased=self.metrics.erased)
         self.retention = Retention(
             store, self.index, Keep(**keep), expiry=self.expiry, metrics=self.metrics, now=lambda: self.now
         )
+        self.eraser = Eraser(store, self.expiry, self.metrics)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -6,18 +6,20 @@ import asyncio
 from functools import partial
 from typing import Annotated, Any, get_args
 
-from litestar import Request, Response, get
+from litestar import Request, Response, delete, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 
 from vectadb_server import spans
+from vectadb_server.erasing import ErasedTrace
 from vectadb_server.model import Basis, SpanStatus
 from vectadb_server.routes import docs, lists
 from vectadb_server.routes import queries as q
-from vectadb_server.routes.errors import Refusal
+from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import TracePage, TraceReply, WholeTrace, event_reply, span_reply, trace_reply
 from vectadb_server.services import Services
 from vectadb_server.stores.base import TraceFilter
+from vectadb_server.stores.engine import Conflict
 
 _TAGS = ["traces"]
 _STATUSES = get_args(SpanStatus)
@@ -111,4 +113,31 @@ async def read_trace(
     return lists.shown(whole, fields)
 
 
-HANDLERS: list[Any] = [list_traces, read_trace]
+@delete(
+    "/api/v1/traces/{trace_id:str}",
+    tags=_TAGS,
+    opt={"scope": "admin"},
+    status_code=200,
+    responses=docs.replies(ErasedTrace, "It is erased", errors=(400, 403, 404)),
+)
+async def delete_trace(
+    services: NamedDependency[SkipValidation[Services]],
+    trace_id: Annotated[str, PathParameter(description="Id of the trace; also one that a client gave.")],
+) -> Response[ErasedTrace]:
+    """Erase a trace with all its events, for good: what arrives for it later is answered `expired` and not kept.
+
+    Its events are gone when this answers; lists of traces and search follow within seconds. A trace of the basis
+    `time_window` is a quarter of an hour of a stream or agent: that is what is erased, and stays empty.
+    """
+    if services.eraser is None:
+        raise Refusal(404, "this server has no record to erase from")
+    try:
+        erased = await services.eraser.trace(q.trace_named(trace_id) or "")
+    except Conflict:
+        raise busy("others write to this trace again and again. Next: it is erased within minutes; ask again") from None
+    if erased is None:
+        raise Refusal(404, f"no trace {trace_id!r}. Next: GET /api/v1/traces lists those there are")
+    return Response(erased)
+
+
+HANDLERS: list[Any] = [list_traces, read_trace, delete_trace]

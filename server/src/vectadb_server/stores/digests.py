@@ -88,6 +88,14 @@ async def read(db: Connection, log_group: str | None) -> list[tuple[Any, GroupHo
     return [(row["id"], GroupHour(*key_of(row["id"])[:5]), row["n"], int(row["sum"], 16)) for row in found]
 
 
+async def erased(db: Connection) -> Totals:
+    """Return those of a day's records that no event tells of any more."""
+    totals = Totals()
+    for row in await db.one("SELECT id, n, sum FROM erased"):
+        totals.add(GroupHour(*key_of(row["id"])[:5]), row["n"], int(row["sum"], 16))
+    return totals
+
+
 async def compact(db: Connection, at_least: int) -> None:
     """Add up the deltas of an hour where there are so many; readers see no difference.
 

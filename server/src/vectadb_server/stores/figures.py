@@ -81,7 +81,7 @@ async def count(
             for body in await db.one(_SUMMED.format(source) + conditions, asked):
                 _add(found, rows.trace({"body": body}), since, bucket)
     for each, counts in zip(found.buckets, types, strict=True):
-        each.types = dict(sorted(counts.items()))
+        each.types = dict(sorted((+counts).items()))  # Without those of which nothing is left.
         each.events, each.errors = counts.total(), counts["error"]
         each.durations.sort()
     for tally in (*found.tools.values(), *found.models.values(), *found.agents.values()):

@@ -302,6 +302,11 @@ class Reading(RecordReader):
         async with self._segments.use(day) as db:
             return {trace.trace_id: trace.events for trace in map(rows.trace, await db.one("SELECT body FROM trace"))}
 
+    async def erased(self, day: str) -> digests.Totals:
+        """Return the day's records that are held and were erased."""
+        async with self._segments.use(day) as db:
+            return await digests.erased(db)
+
     async def number_of_events(self, day: str) -> int:
         """Return how many events the day holds."""
         sql = "SELECT count() AS n FROM event WITH INDEX event_newest WHERE nus >= $first AND nus <= $last GROUP ALL"

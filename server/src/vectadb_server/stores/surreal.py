@@ -11,6 +11,7 @@ import msgspec
 from vectadb_server import tracing
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
+from vectadb_server.blocks import ERASED
 from vectadb_server.stores import digests, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter
 from vectadb_server.stores.databases import Databases, insisted
@@ -185,7 +186,7 @@ class SurrealStore(WorkLists):
         """Return the rows there are, and with them the heads of stubs and extras among them."""
         found = await self._held(keys)
         heads = {row.row.head for row in found.values() if row.row.head is not None}
-        missing = [key for key in heads if key not in found]
+        missing = [key for key in heads if key not in found and key != ERASED]
         return {**found, **await self._held(missing)} if missing else found
 
     async def _held(self, keys: Iterable[Key]) -> dict[Key, HeldRow]:

@@ -32,7 +32,11 @@ class Entry(msgspec.Struct, omit_defaults=True):
 
 
 class Write(msgspec.Struct):
-    """One transaction in one day. ``unchanged``: rows that must still be as they were read."""
+    """One transaction in one day. ``unchanged``: rows that must still be as they were read.
+
+    ``nameless``: boundaries that stay where they are and lose what people read. ``erased``: of the records in the
+    digest, those that no event tells of any more.
+    """
 
     insert: list[dict[str, Any]] = []
     change: list[dict[str, Any]] = []
@@ -41,7 +45,9 @@ class Write(msgspec.Struct):
     extras: dict[str, dict[str, Version]] = {}
     boundaries: list[Boundary] = []
     boundaries_gone: list[Boundary] = []
+    nameless: list[Boundary] = []
     digest: list[dict[str, Any]] = []
+    erased: list[dict[str, Any]] = []
     minutes: list[dict[str, Any]] = []
     agents: list[list[str]] = []
     entry: Entry | None = None
@@ -99,6 +105,9 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
     outbox_id = ids.uuid7()
     marks = [rows.boundary_row(boundary, outbox_id) for boundary in write.boundaries]
     add("INSERT IGNORE INTO boundary $marks RETURN NONE", "marks", marks)
+    names = [record("boundary", rows.boundary_key(boundary)) for boundary in write.nameless]
+    add("UPDATE $nameless UNSET name, request RETURN NONE", "nameless", names)
+    add("INSERT INTO erased $erased RETURN NONE", "erased", write.erased)
     add("INSERT INTO digest $digest RETURN NONE", "digest", write.digest)
     add("INSERT INTO minute $minutes RETURN NONE", "minutes", write.minutes)
     add("INSERT IGNORE INTO agent $agents RETURN NONE", "agents", [{"id": key} for key in write.agents])
