@@ -1,8 +1,7 @@
 """Which events of a trace open, close and belong to which interval: the skeleton that spans are made of.
 
 Within a log stream intervals nest, and what has no id is matched by its place. Ids that a client gives (a tool call's,
-a span's, a parent event's) are stronger than place, and hold across streams. Between the two stands a tool's place in
-its agent's list (``places``), where a result tells that: what it tells of one pair may decide another before it.
+a span's, a parent event's) are stronger than place, and hold across streams.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def pair(events: Sequence[Event]) -> Pairing:
     """Find the intervals. The result depends on the set of events alone; time is linear but for the sorting."""
     ordered = in_order(events)
     walk = _Walk(ordered, Places())
-    if walk.places.guessed and walk.places.known:
+    if walk.places.guessed and walk.places.known:  # what a later pair has told decides one before it
         walk = _Walk(ordered, Places(walk.places.known))
     walk.settle()
     return walk.found
@@ -338,8 +337,7 @@ class _Walk:
             return stream.container_ending(kind, name)
         if kind == "tool" and vocab.is_alone(event):
             return None
-        place = vocab.tool_place(event) if kind == "tool" and not name else None
-        if place is not None:
+        if kind == "tool" and not name and (place := vocab.tool_place(event)) is not None:
             return stream.call_at(place)
         told = kind == "tool" and vocab.given(event, "tool") is not None
         node = stream.call_waiting(kind, name, _given_like(event) if told else None)
