@@ -135,11 +135,15 @@ class Ingest:
     async def _to_bury(
         self, batch: Sequence[Event], rows: Sequence[Row], expired: Expired, options: Options
     ) -> set[Key]:
-        """Return the keys of the events that belong to an erased trace."""
-        if not expired.erased:
-            return set()
-        await self._attribute(batch, options)
+        """Return the keys of the events that belong to an erased trace, or are of a type that is kept for shorter."""
         found: set[Key] = set()
+        if expired.horizon.types:
+            kept_from = expired.horizon.of
+            pairs = zip(batch, rows, strict=True)
+            found = {row.key for event, row in pairs if event.recorded < kept_from(event.event_type)}
+        if not expired.erased:
+            return found
+        await self._attribute(batch, options)
         days: dict[str, set[str]] = defaultdict(set)
         for event, row in zip(batch, rows, strict=True):
             if event.trace is not None and event.trace in expired.erased:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from vectadb_server.erasing import Eraser
+from vectadb_server.erasing import Eraser, erase
 from vectadb_server.stores import horizon, tombstones
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 from vectadb_server.stores.engine import Conflict
@@ -25,7 +25,7 @@ from vectadb_server.stores.horizon import Horizon
 from vectadb_server.stores.rows import DAY, day_of, start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from vectadb_server.expiry import Expiry
@@ -45,15 +45,19 @@ _RECENT, _SETTLED = 600.0, 3600.0
 
 
 class Keep(msgspec.Struct, frozen=True):
-    """How much is to be kept. ``age``: microseconds; ``None``: any. ``events``: so many; ``None``: any number."""
+    """How much is to be kept. ``age``: microseconds; ``None``: any. ``events``: so many; ``None``: any number.
+
+    ``types``: ages of single event types.
+    """
 
     age: int | None = None
     events: int | None = None
+    types: Mapping[str, int] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return what the settings say."""
-        return cls(settings.retain, settings.retain_events)
+        return cls(settings.retain, settings.retain_events, dict(settings.retain_types))
 
 
 class Retention:
@@ -107,24 +111,27 @@ class Retention:
         """
         await self._eraser.finish()
         await self._move()
-        held_from = day_of((await horizon.read(self._segments)).every)
+        at = await horizon.read(self._segments)
+        held_from = day_of(at.every)
         await self._drop(held_from)
         await self._forget(held_from)
         await tombstones.forget_before(self._segments, held_from)
+        await self._erase_types(at)
         if self._index is not None and any(day < held_from for day in await self._index.days()):
             await self._index.drop_days(held_from)
 
     # ---- where the horizon is ----
 
     async def _move(self) -> None:
-        to = Horizon(max(self._by_age(), await self._by_count()))
+        types = {name: self._since(age) for name, age in self._keep.types.items()}
+        to = Horizon(max(self._since(self._keep.age), await self._by_count()), types)
         if await horizon.advance(self._segments, to):
             await self._expiry.refresh()
             _log.info("what is older is not kept any more", extra={"horizon": day_of(to.every)})
 
-    def _by_age(self) -> int:
-        """Return the start of the first day of which a moment is young enough."""
-        return 0 if self._keep.age is None else max(0, self._now() - self._keep.age) // DAY * DAY
+    def _since(self, age: int | None) -> int:
+        """Return the start of the first day of which a moment is so young."""
+        return 0 if age is None else max(0, self._now() - age) // DAY * DAY
 
     async def _by_count(self) -> int:
         """Return the start of the first day that stays, if the oldest go until few enough events are left."""
@@ -174,3 +181,22 @@ class Retention:
         if not await horizon.is_tidy(self._segments):
             await self._store.forget_before(held_from)
             await horizon.note_tidy(self._segments, tidy=True)
+
+    # ---- single types ----
+
+    async def _erase_types(self, at: Horizon) -> None:
+        """Erase events of types that are kept for shorter, in each day once: what comes later is erased as it comes."""
+        due: dict[str, set[str]] = {}
+        for day in await self._store.days():
+            types = {name for name in at.types if at.of(name) > start_of(day)}
+            if types and (types := types - await self._store.expired_types(day)):
+                due[day] = types
+        if due:
+            await asyncio.sleep(GRACE)
+        for day, types in due.items():
+            count = 0
+            async for ids in self._store.ids_of_types(day, types):
+                count += await erase(self._store, await self._store.stored(day, ids))
+            await self._store.note_expired_types(day, types)
+            self._metrics.erased(count)
+            _log.info("erased what is older than its type is kept", extra={"day": day, "events": count})

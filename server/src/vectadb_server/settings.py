@@ -56,6 +56,12 @@ class Length(int):
     """A length of time, microseconds; in the environment and in files a text like ``30d``."""
 
 
+class TypeLengths(tuple[tuple[str, int], ...]):
+    """Lengths of time by event type; in a file a table, in the environment ``log=7d,llm_start=14d``."""
+
+    __slots__ = ()
+
+
 class Origins(tuple[str, ...]):
     """Origins of web pages, exactly as browsers send them; in the environment separated by commas."""
 
@@ -153,6 +159,13 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         ),
     ] = 1_000_000
     capacity_day_events: Annotated[Events, _about("Likewise, in the busiest day.", _EVENTS)] = 1_000_000
+    retain_types: Annotated[
+        TypeLengths,
+        _about(
+            "How long events of single types are kept, where that is shorter; whole days again.",
+            'lengths by type, like { log = "7d" } or in the environment "log=7d,llm_start=14d"',
+        ),
+    ] = TypeLengths()
     max_body: Annotated[Size, _about("Largest request body, after decompression.", _SIZES)] = Size(16 * 2**20)
     max_batch_events: Annotated[Count, _about("Most events in one request.", _COUNT)] = 10_000
     max_ingest_requests: Annotated[Count, _about("Most ingest requests in progress; further ones get 503.", _COUNT)] = (
@@ -360,6 +373,8 @@ def _decode(kind: type, value: Any) -> Any:
         return _origins(value)
     if kind is Length:
         return _length(value)
+    if kind is TypeLengths:
+        return _type_lengths(value)
     found = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if found is None or found[2].lower() not in _UNITS:
         raise ValueError("not a size")
@@ -374,6 +389,18 @@ def _length(value: Any) -> Length:
     if found is None or int(found[1]) < 1:
         raise ValueError("not a length of time")
     return Length(int(found[1]) * _DAY * (7 if found[2] in "wW" else 1))
+
+
+def _type_lengths(value: Any) -> TypeLengths:
+    given = value
+    if isinstance(value, str):
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        given = {name.strip(): length for name, _, length in pairs}
+        if len(given) < len(pairs):
+            raise ValueError("a type twice")
+    if not isinstance(given, dict) or not all(given):
+        raise ValueError("not lengths by type")
+    return TypeLengths((name, _length(length)) for name, length in given.items())
 
 
 def _origins(value: Any) -> Origins:

@@ -34,6 +34,20 @@ def test_lengths_are_days_or_weeks(text: str, days: int) -> None:
     assert load({}, {"VECTADB_RETAIN": text}).retain == days * 86_400_000_000
 
 
+def test_lengths_by_type(tmp_path: Path) -> None:
+    file = tmp_path / "v.toml"
+    file.write_text('retain_types = { log = "7d", llm_start = "2w" }')
+    day = 86_400_000_000
+    assert load({}, {}, file).retain_types == (("log", 7 * day), ("llm_start", 14 * day))
+    assert load({}, {"VECTADB_RETAIN_TYPES": "log=7d, llm_start=2w"}).retain_types == load({}, {}, file).retain_types
+
+
+@pytest.mark.parametrize("text", ["log", "log=7", "=7d", "log=7d,log=8d"])
+def test_lengths_by_type_that_are_none(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"VECTADB_RETAIN_TYPES: found .*expected lengths by type"):
+        load({}, {"VECTADB_RETAIN_TYPES": text})
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [

@@ -307,6 +307,24 @@ class Reading(RecordReader):
         async with self._segments.use(day) as db:
             return await digests.erased(db)
 
+    async def ids_of_types(self, day: str, types: Collection[str]) -> AsyncIterator[list[str]]:
+        """Go through the ids of the day's events of these types, some at once."""
+        after = ""
+        while page := await self.page(day, "VALUE [id, size, type]", after, _CHUNK):
+            after = str(key_of(page[-1][0]))
+            yield [str(key_of(ref)) for ref, size, event_type in page if size and event_type in types]
+
+    async def expired_types(self, day: str) -> set[str]:
+        """Return the types whose events were erased in the day."""
+        async with self._segments.use(day) as db:
+            return {key_of(ref) for ref in await db.one("SELECT VALUE id FROM expired_type")}
+
+    async def note_expired_types(self, day: str, types: Collection[str]) -> None:
+        """Note that none of these types is left in the day."""
+        async with self._segments.use(day) as db:
+            rows_ = [{"id": name} for name in sorted(types)]
+            await db.run("INSERT IGNORE INTO expired_type $rows RETURN NONE", {"rows": rows_})
+
     async def number_of_events(self, day: str) -> int:
         """Return how many events the day holds."""
         sql = "SELECT count() AS n FROM event WITH INDEX event_newest WHERE nus >= $first AND nus <= $last GROUP ALL"

@@ -1,0 +1,93 @@
+"""Events of single types are kept for shorter: they are erased, a day at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vectadb_server.attribution import given_trace
+from vectadb_server.stores import rows
+from vectadb_server.stores.base import StoreUnavailable
+
+from .making import DAY, HOUR, MIDNIGHT, block, line, record_id
+from .retaining import NOW, Server
+from .test_retention import assert_same, breaks, kept_alone, some_events
+
+if TYPE_CHECKING:
+    from vectadb_server.model import Event
+
+    from .conftest import Opener
+
+pytestmark = pytest.mark.anyio
+
+KEPT: dict[str, Any] = {"age": 60 * DAY, "types": {"log": 29 * DAY, "tool_call": 28 * DAY}}
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vectadb_server.retention.GRACE", 0.0)
+
+
+def is_kept(event: Event) -> bool:
+    begins = {"log": MIDNIGHT + DAY, "tool_call": MIDNIGHT + 2 * DAY}
+    return event.recorded >= begins.get(event.event_type, 0)
+
+
+async def test_what_is_left_is_what_would_be_there_without_the_rest(
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_events(3, days=4, number=150)
+    left = [each for each in events if is_kept(each)]
+    traces = [given_trace(f"t{n}") for n in range(40)]
+    async with Server(await new_store(), **KEPT) as server:
+        await server.send(*events)
+        await server.indexer.wait_idle()
+        counted = await server.store.digest(None, 0, 2**60)
+        with monkeypatch.context() as patch:
+            breaks(patch, server.store, "note_expired_types", done=False)
+            with pytest.raises(StoreUnavailable, match="broken"):
+                await server.retention.once()
+        await server.settle()
+        shown = await server.shows(traces)
+        assert 0 < len(left) < len(events)
+        assert_same(shown, await kept_alone(new_store, left))
+        assert await server.store.digest(None, 0, 2**60) == counted
+        assert (await server.check()).complete
+        again = await server.send(*events)
+        assert again == ["duplicate" if is_kept(each) else "expired" for each in events]
+        await server.indexer.wait_idle()
+        assert_same(await server.shows(traces), shown)
+        breaks(monkeypatch, server.store, "page", done=False)
+        await server.settle()  # What is done is not looked for again.
+
+
+async def test_what_comes_late_is_held_and_says_nothing(new_store: Opener) -> None:
+    store = await new_store()
+    async with Server(store, **KEPT) as server:
+        await server.settle()
+        late = block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), event_type="log")
+        others = [line("c", MIDNIGHT, event_type="error"), line("d", MIDNIGHT + DAY, event_type="log")]
+        assert await server.send(late, *others) == ["expired", "accepted", "accepted"]
+        assert await store.lacking([(each, MIDNIGHT) for each in late.record_ids]) == set()
+        assert await store.event(record_id("a")) is None
+        [hour, _] = await store.digest(None, 0, 2**60)
+        assert hour.count == 3
+        await server.indexer.wait_idle()
+        assert (await server.check()).complete
+    # Also where the setting is lengthened later.
+    async with Server(store) as lenient:
+        assert await lenient.send(late) == ["expired"]
+        assert await lenient.send(block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), event_type="error")) == ["duplicate"]
+
+
+async def test_days_get_old(new_store: Opener) -> None:
+    async with Server(await new_store(), **KEPT) as server:
+        sent = [line(f"{day}", MIDNIGHT + day * DAY + HOUR, event_type="log") for day in range(3)]
+        await server.send(*sent)
+        for day in range(3):
+            server.now = NOW + day * DAY
+            await server.settle()
+            held = [each.raw for each in [await server.store.event(each.event_id) for each in sent] if each is not None]
+            assert held == [f"{later}" for later in range(day + 1, 3)]
+            assert rows.day_of(server.expiry._known.horizon.types["log"]) == rows.day_of(MIDNIGHT + (day + 1) * DAY)
