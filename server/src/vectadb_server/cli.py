@@ -13,13 +13,13 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from vectadb_server import __version__, cli_events, cli_keys, cli_reads, cli_serve, cli_upkeep
+from vectadb_server import __version__, cli_events, cli_keys, cli_moving, cli_reads, cli_serve, cli_upkeep
 from vectadb_server.cli_client import CANNOT_WORK, SECOND_SIGNAL, WRONG_USE, CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FAMILIES = (cli_serve, cli_keys, cli_reads, cli_events, cli_upkeep)
+_FAMILIES = (cli_serve, cli_keys, cli_reads, cli_events, cli_upkeep, cli_moving)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

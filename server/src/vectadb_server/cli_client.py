@@ -122,14 +122,29 @@ def lines(
     Raises:
         CommandError: as :func:`ask`, also where the reply breaks off.
     """
+    with _streamed(options, "GET", path, query=query, headers=headers, silence=silence) as reply:
+        yield reply.iter_lines()
+
+
+@contextlib.contextmanager
+def pieces(options: argparse.Namespace, path: str, *, silence: float = 60) -> Iterator[Iterator[bytes]]:
+    """As :func:`lines`, for what ``POST`` answers with bytes."""
+    with _streamed(options, "POST", path, silence=silence) as reply:
+        yield reply.iter_bytes()
+
+
+@contextlib.contextmanager
+def _streamed(
+    options: argparse.Namespace, method: str, path: str, *, query: Any = None, headers: Any = None, silence: float
+) -> Iterator[httpx.Response]:
     with (
         _client(options, silence) as client,
-        client.stream("GET", path, params=_given(query), headers=headers) as reply,
+        client.stream(method, path, params=_given(query), headers=headers) as reply,
     ):
         if not reply.is_success or reply.headers.get("content-type", "").startswith("application/json"):
             reply.read()
             raise _refused(reply)
-        yield reply.iter_lines()
+        yield reply
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from vectadb_server.backups import Backups
     from vectadb_server.checking import Checker
     from vectadb_server.erasing import Eraser
     from vectadb_server.following import Following
@@ -86,6 +87,7 @@ class Services:
     following: Following | None = None
     vitals: Vitals | None = None
     eraser: Eraser | None = None
+    backups: Backups | None = None
     access: Access = field(default_factory=Access)
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
@@ -101,6 +103,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         StoreUnavailable: the record cannot be opened; the text says why and what to do.
     """
     # They load the engines: only now, so that the command line starts at once.
+    from vectadb_server.backups import Backups
     from vectadb_server.checking import Checker
     from vectadb_server.erasing import Eraser
     from vectadb_server.expiry import Expiry
@@ -113,6 +116,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.retention import Keep, Retention
     from vectadb_server.search_index import search_index
     from vectadb_server.stores.buckets import BucketStore
+    from vectadb_server.stores.directories import Directories
     from vectadb_server.stores.keys import KeyStore
     from vectadb_server.stores.space import Space
 
@@ -170,6 +174,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             reindexer=reindexer,
             checker=checker,
             following=following,
+            backups=Backups(store.segments) if isinstance(store.segments, Directories) else None,
             access=access,
             metrics=metrics,
             horizon=expiry.horizon,

@@ -21,6 +21,7 @@ import uvicorn
 
 from vectadb_server import __version__, owner_socket, tracing
 from vectadb_server.app import application
+from vectadb_server.leaving import leave
 from vectadb_server.services import opened
 from vectadb_server.settings import SettingsError
 from vectadb_server.slow_clients import with_header_timeout
@@ -62,16 +63,7 @@ def serve(settings: Settings) -> NoReturn:
         code = SECOND_SIGNAL
     except Exception:  # noqa: BLE001 - whatever it is, the process ends by the way below
         _log.exception("the server failed")
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process without the interpreter's clean-up, in which the engine now and then aborts after its close."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+    leave(code)
 
 
 async def _serve(settings: Settings) -> None:
@@ -143,7 +135,7 @@ def _on_signals(server: uvicorn.Server) -> None:
         name = signal.Signals(number).name
         if server.should_exit:
             _log.warning("%s again: the process ends at once", name)
-            _leave(SECOND_SIGNAL)
+            leave(SECOND_SIGNAL)
         _log.info("%s: stopping; once more ends the process at once", name)
         server.should_exit = True
 

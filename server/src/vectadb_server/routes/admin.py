@@ -1,4 +1,4 @@
-"""``/api/v1/admin``: making the search index anew, and checking it."""
+"""``/api/v1/admin``: making the search index anew, checking it, backing up the record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
 from litestar.params import QueryParameter, SkipValidation
+from litestar.response import Stream
 
+from vectadb_server.backups import BackupUnderWay
 from vectadb_server.checking import Checked, Checker
 from vectadb_server.reindexing import Progress, Reindexer
 from vectadb_server.routes import docs
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 _TAGS = ["admin"]
 _PATH = "/api/v1/admin/reindex"
 _CHECK = "/api/v1/admin/check"
+_BACKUP = "/api/v1/admin/backup"
+_TAR = "application/x-tar"
 
 
 @post(
@@ -77,6 +82,27 @@ async def read_check(services: NamedDependency[SkipValidation[Services]]) -> Res
     return Response(_checker(services).progress())
 
 
+@post(
+    _BACKUP,
+    opt={"scope": "admin"},
+    status_code=200,
+    media_type=_TAR,
+    tags=_TAGS,
+    responses={
+        **docs.replies(bytes, "", errors=(403, 404, 409)),
+        200: ResponseSpec(bytes, generate_examples=False, description="The archive", media_type=_TAR),
+    },
+)
+async def post_backup(services: NamedDependency[SkipValidation[Services]]) -> Stream:
+    """Send everything as it is at this moment, but the search index, as a tar; whole if it ends with `SHA256SUMS`."""
+    if services.backups is None:
+        raise Refusal(404, "the record is on a SurrealDB server. Next: use that server's own tools to back it up")
+    try:
+        return Stream(await services.backups.begin(), media_type=_TAR)
+    except BackupUnderWay:
+        raise Refusal(409, "another backup is under way. Next: wait for its end") from None
+
+
 def _reindexer(services: Services) -> Reindexer:
     if services.reindexer is None:
         raise Refusal(404, "this server has no index to make anew")
@@ -89,4 +115,4 @@ def _checker(services: Services) -> Checker:
     return services.checker
 
 
-HANDLERS: list[Any] = [post_reindex, read_reindex, post_check, read_check]
+HANDLERS: list[Any] = [post_reindex, read_reindex, post_check, read_check, post_backup]

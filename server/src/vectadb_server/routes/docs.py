@@ -222,6 +222,7 @@ _WHEN = {
     403: "The key lacks the scope that this needs, or a page of another site asks",
     404: "There is no such thing",
     408: "The body did not arrive in time",
+    409: "It is being done already",
     413: "The body is too large, or holds too many events",
     415: "The body is not JSON, or compressed in another way than gzip",
     422: "The body is JSON, but not of the right shape",

@@ -10,11 +10,11 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from vectadb_server.stores.engine import canonical, key_of, range_of
+from vectadb_server.stores.engine import canonical, key_of, range_of, record
 from vectadb_server.stores.segments import schema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from vectadb_server.stores.engine import Connection
 
@@ -24,14 +24,15 @@ Row: TypeAlias = dict[str, Any]
 
 #: Of servers that run on the record, and (`day`, `reindex`, `row_count`) of the engine and the index that it has.
 _STAYING = frozenset({"bucket", "day", "dirty", "fence", "lease", "reindex", "row_count"})
-#: Which index was filled from the record: of another place, another one is.
-_STAYING_ROW = "schema", "index"
+#: Rows of `schema`: which index was filled from the record, and what is known of a move (:mod:`~.moves`).
+_STAYING_ROWS = frozenset({"index", "moving"})
 
 _DEFINED = re.compile(r"DEFINE TABLE IF NOT EXISTS (\w+)( TYPE RELATION)?")
 _RELATIONS = frozenset(name for name, relation in _DEFINED.findall(schema("")) if relation)
 
 _FEW, _MANY = 16, 200  # rows in a chunk: a remote engine takes the square of the time for more in one transaction
 _CHUNK = 2**20  # bytes, about
+_KEYS = 10_000  # read at once: to skip one takes the engine 2 µs, to read its row 50
 _MODULUS = 2**128
 
 
@@ -73,10 +74,10 @@ async def copy(
     marks: dict[str, Mark] = {}
     for table in tables:
         sums = Sums()
-        fresh = not await target.one(f"SELECT VALUE id FROM {table} LIMIT 1")  # noqa: S608 - no values
+        fresh = await is_empty(target, table)
         async for chunk in chunks(source, table):
             sums.add(chunk.encoded)
-            await (insert(target, table, chunk.rows) if fresh else _replace(target, table, chunk))
+            await (insert(target, table, chunk.rows) if fresh else replace(target, table, chunk))
             if told is not None:
                 await told(table, len(chunk.rows))
         if not fresh:
@@ -121,19 +122,35 @@ class Sums:
 
 async def chunks(db: Connection, table: str) -> AsyncIterator[Chunk]:
     """Go through the rows of a table in the order of their ids, about a megabyte at once."""
-    after, limit = None, _FEW
-    while True:
-        values = {"after": range_of(table, after), "limit": limit}
-        found: list[Row] = await db.one("SELECT * FROM $after LIMIT $limit", values)
-        rows = [row for row in found if (table, key_of(row["id"])) != _STAYING_ROW]
-        if rows:
+    start, limit = 0, _FEW
+    while keys := await _keys(db, table, start):
+        start += len(keys)
+        while keys:
+            first, last, keys = keys[0], keys[:limit][-1], keys[limit:]
+            found = await db.one("SELECT * FROM $range", {"range": range_of(table, first, last)})
+            rows = [row for row in found if _travels(table, key_of(row["id"]))]
             chunk = Chunk(rows, [canonical(row) for row in rows])
             yield chunk
-        if len(found) < limit:
-            return
-        after = key_of(found[-1]["id"])
-        size = sum(map(len, chunk.encoded))
-        limit = max(1, min(_MANY, 2 * limit, len(chunk.rows) * _CHUNK // size))
+            size = sum(map(len, chunk.encoded)) or 1
+            limit = max(1, min(_MANY, 2 * limit, len(rows) * _CHUNK // size))
+
+
+async def _keys(db: Connection, table: str, start: int) -> list[Any]:
+    """Return some keys, in order, but so many first ones.
+
+    Not those behind the last one that is known: a range with a limit is read to its end by the engine, each time.
+    """
+    found: list[Any] = await db.one(f"SELECT VALUE record::id(id) FROM {table} LIMIT {_KEYS} START {start}")  # noqa: S608 - no values
+    return found
+
+
+def _travels(table: str, key: Any) -> bool:
+    return table != "schema" or key not in _STAYING_ROWS
+
+
+async def is_empty(db: Connection, table: str) -> bool:
+    """Return whether the table has no row."""
+    return not await db.one(f"SELECT VALUE id FROM {table} LIMIT 1")  # noqa: S608 - no values
 
 
 async def insert(db: Connection, table: str, rows: list[Row]) -> None:
@@ -146,7 +163,7 @@ async def insert(db: Connection, table: str, rows: list[Row]) -> None:
     await db.run(f"INSERT {what} {table} $rows RETURN NONE", {"rows": rows})
 
 
-async def _replace(target: Connection, table: str, chunk: Chunk) -> None:
+async def replace(target: Connection, table: str, chunk: Chunk) -> None:
     """Write those rows that are not there as they are."""
     ids = [row["id"] for row in chunk.rows]
     found = await target.one("SELECT * FROM array::distinct($ids) WHERE id != NONE", {"ids": ids})
@@ -159,12 +176,16 @@ async def _replace(target: Connection, table: str, chunk: Chunk) -> None:
 
 async def _remove_others(source: Connection, target: Connection, table: str) -> None:
     """Remove the rows of ``target`` that ``source`` has not."""
-    async for chunk in chunks(target, table):
-        ids = {canonical(row["id"]): row["id"] for row in chunk.rows}
-        found = await source.one(
-            "SELECT VALUE id FROM array::distinct($ids) WHERE id != NONE", {"ids": [*ids.values()]}
-        )
-        for known in found:
-            ids.pop(canonical(known), None)
-        if ids:
-            await target.run("DELETE $ids RETURN NONE", {"ids": [*ids.values()]})
+    start = 0
+    while keys := await _keys(target, table, start):
+        others = {canonical(key): record(table, key) for key in keys if _travels(table, key)}
+        for some in _batches([*others.values()]):
+            for known in await source.one("SELECT VALUE id FROM array::distinct($ids) WHERE id != NONE", {"ids": some}):
+                others.pop(canonical(key_of(known)), None)
+        for some in _batches([*others.values()]):
+            await target.run("DELETE $ids RETURN NONE", {"ids": some})
+        start += len(keys) - len(others)
+
+
+def _batches(refs: list[Any]) -> Iterator[list[Any]]:
+    return (refs[i : i + _MANY] for i in range(0, len(refs), _MANY))

@@ -17,13 +17,14 @@ from vectadb_server.stores import rows
 from vectadb_server.stores.base import StoreUnavailable
 from vectadb_server.stores.engine import Connection, connect, log_size
 from vectadb_server.stores.segments import META, MIN_FREE, check_version, is_day, schema
+from vectadb_server.stores.snapshots import Snapshot, taken
 from vectadb_server.stores.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
-
+_SNAPSHOT = ".snapshot"
 _DROPPED = "dropped-"
 #: Seconds for which those are waited for who use a day that is to be dropped.
 PATIENCE = 5.0
@@ -68,6 +69,7 @@ class Directories:
             self._lock()
             for path in self._root.glob(f"{_DROPPED}*"):
                 shutil.rmtree(path, ignore_errors=True)
+            await asyncio.to_thread(self.forget_snapshot)
             self._days = {path.name for path in self._root.iterdir() if is_day(path.name)}
             async with self.use(META) as meta:
                 await check_version(meta, str(self._root))
@@ -166,6 +168,22 @@ class Directories:
     async def _close(self, name: str) -> None:
         if (connection := self._open.pop(name, None)) is not None:
             await connection.close()
+
+    def snapshot(self) -> list[Snapshot]:
+        """Take a snapshot of every database, as all of them are at this moment; there is one set of them at a time.
+
+        Nothing is awaited: so no commit is in it that was begun, by anybody in this process, when another that is not
+        in it was done.
+
+        Raises:
+            StoreUnavailable: it cannot be taken.
+        """
+        to, least = (self._root / _SNAPSHOT).absolute(), int(self._space.least)
+        return [taken(name, self._root / name, to / name, least) for name in (META, *sorted(self._days))]
+
+    def forget_snapshot(self) -> None:
+        """Remove what is left of it, also where a server was killed that had one."""
+        shutil.rmtree(self._root / _SNAPSHOT, ignore_errors=True)
 
     async def stop(self) -> None:
         """Close all and give the directory back."""

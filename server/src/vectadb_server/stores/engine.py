@@ -65,15 +65,15 @@ def key_of(reference: Any) -> Any:
     return reference.id
 
 
-_NONE_TAG, _RECORD_TAG, _RANGE_TAG, _BEYOND_TAG = 6, 8, 49, 51
+_NONE_TAG, _RECORD_TAG, _RANGE_TAG, _BOUND_TAG = 6, 8, 49, 50
 _NONE = cbor2.CBORTag(_NONE_TAG, None)
 """SurrealDB's NONE (a field that is not there), which the SDK makes of Python's ``None``; CBOR's own null is NULL."""
 
 
-def range_of(table: str, after: Any = None) -> cbor2.CBORTag:
-    """Return a reference to the table's rows behind the one of the key ``after``; by default to all."""
-    begin = None if after is None else cbor2.CBORTag(_BEYOND_TAG, after)
-    return cbor2.CBORTag(_RECORD_TAG, [table, cbor2.CBORTag(_RANGE_TAG, [begin, None])])
+def range_of(table: str, first: Any, last: Any) -> cbor2.CBORTag:
+    """Return a reference to the table's rows from the key ``first`` to ``last``, both inclusive."""
+    bounds = [cbor2.CBORTag(_BOUND_TAG, first), cbor2.CBORTag(_BOUND_TAG, last)]
+    return cbor2.CBORTag(_RECORD_TAG, [table, cbor2.CBORTag(_RANGE_TAG, bounds)])
 
 
 def canonical(value: Any) -> bytes:

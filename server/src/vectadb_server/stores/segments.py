@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.moves import move_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -133,8 +134,13 @@ async def check_version(meta: Connection, where: str) -> None:
     """Note our version in a new record.
 
     Raises:
-        StoreUnavailable: a newer version wrote the one at ``where``.
+        StoreUnavailable: a newer version wrote the one at ``where``, or it is not all there yet.
     """
+    move = await move_of(meta)
+    if move is not None and not move.done:
+        raise StoreUnavailable(
+            f"{where}: a {move.kind} into it has not come to its end. Next: run `vectadb {move.command}` once more"
+        )
     rows = await meta.one("SELECT VALUE version FROM schema:record")
     if not rows:
         await meta.run("UPSERT schema:record SET version = $version RETURN NONE", {"version": SCHEMA_VERSION})
