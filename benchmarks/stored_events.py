@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -56,7 +57,7 @@ def words(random_: random.Random, count: int) -> str:
 
 def hash_of(text: str) -> int:
     """A number that follows from a text, the same in every process."""
-    return int.from_bytes(text.encode()[-6:], "little")
+    return zlib.crc32(text.encode())
 
 
 def rfc3339(us: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores import figures, grouping, newest
+from vectadb_server.stores import figures, grouping, newest, sifting
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
 from vectadb_server.stores.tallies import TooMuch
 
@@ -211,6 +211,9 @@ async def test_every_filter_alone_and_combined(
         monkeypatch.setattr(newest, "FEW", 3)
         monkeypatch.setattr(newest, "MANY", 7)
         monkeypatch.setattr(newest, "SECONDS", -1.0)
+        monkeypatch.setattr(sifting, "ROWS", 5)
+        monkeypatch.setattr(sifting, "RANGES", 2)
+        monkeypatch.setattr(sifting, "BACK", 12 * HOUR)
     rnd = random.Random(3)
     most = 0
     for number in range(20 if hasty else 50):

@@ -11,7 +11,7 @@ from vectadb_server.model import Tokens
 from vectadb_server.stores import newest, rows
 from vectadb_server.stores.base import Cursor, Group, Page
 from vectadb_server.stores.engine import key_of
-from vectadb_server.stores.newest import Listing, Newest, Place, Range
+from vectadb_server.stores.newest import ByIndex, Listing, Newest, Place, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -68,7 +68,9 @@ class Groups:
         """Go through traces, the newest first: each group is met first at its newest."""
         until = time.monotonic() + newest.SECONDS
         conditions = [f"{self._kind} != NONE", self._counts]
-        walk = Newest(self._segments, self._days, self._listing(), conditions, {"arrived": self._arrived}, None)
+        listing = self._listing()
+        chunks = ByIndex(self._segments, listing, conditions, {"arrived": self._arrived}, None)
+        walk = Newest(self._days, listing.place, chunks)
         found: dict[str, _Seen] = {}
         place = after
         while True:

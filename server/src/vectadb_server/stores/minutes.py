@@ -16,7 +16,7 @@ from vectadb_server import ids
 from vectadb_server.stores.engine import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from vectadb_server.stores.engine import Connection
 
@@ -24,6 +24,7 @@ VERSION = 1
 MINUTE = 60_000_000
 """Microseconds."""
 
+_READ = "SELECT VALUE [id, body] FROM minute:[$since]..[$until]"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, dict[str, int]]).decode
 
@@ -53,11 +54,26 @@ def rows(counts: Mapping[Kind, int]) -> list[dict[str, Any]]:
 async def read(db: Connection, since: int, until: int) -> Counter[Kind]:
     """Return the counts of a day's events in the minutes that start from ``since`` on and before ``until``."""
     counts: Counter[Kind] = Counter()
-    for reference, body in await db.one(
-        "SELECT VALUE [id, body] FROM minute:[$since]..[$until]", {"since": since, "until": until}
-    ):
+    for reference, body in await db.one(_READ, {"since": since, "until": until}):
         _add(counts, reference, body)
     return counts
+
+
+async def numbers(
+    db: Connection, since: int, until: int, agent_id: str | None, event_types: Collection[str]
+) -> list[tuple[int, int, int]]:
+    """Return, newest first, the minutes that start in this time: when, all events, and those of the agent and types.
+
+    ``None`` and no types: of any.
+    """
+    found: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for reference, body in await db.one(_READ, {"since": since, "until": until}):
+        sums = found[key_of(reference)[0]]
+        for agent, types in _decode(body).items():
+            sums[0] += sum(types.values())
+            if agent_id is None or agent == agent_id:
+                sums[1] += sum(types.get(name, 0) for name in event_types) if event_types else sum(types.values())
+    return [(minute, sums[0], sums[1]) for minute, sums in sorted(found.items(), reverse=True)]
 
 
 async def compact(db: Connection) -> None:

@@ -7,7 +7,7 @@ any row fits costs a short page instead of a long wait.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from vectadb_server.stores.base import Cursor, Page
 from vectadb_server.stores.engine import key_of
@@ -57,28 +57,32 @@ class Range(NamedTuple):
     last: int
 
 
+class Chunks(Protocol[T]):
+    """Where a page's items come from."""
+
+    @property
+    def least(self) -> int:
+        """How many are asked for at first, at least."""
+        ...
+
+    async def chunk(
+        self, day: str, times: Range, after: Place | None, size: int
+    ) -> tuple[list[tuple[Place, T | None]], Place | None]:
+        """Look for some ``size`` items of a day in this time, behind a place: newest first.
+
+        Returns items, with their places (``None``: nothing is listed there), and up to where these are all there is;
+        ``None``: to the end of the time.
+        """
+        ...
+
+
 class Newest(Generic[T]):
     """One request for a page. ``days``: with their least and most time, by the latter, descending."""
 
     def __init__(
-        self,
-        segments: Segments,
-        days: Sequence[tuple[str, tuple[int, int]]],
-        listing: Listing[T],
-        conditions: Sequence[str],
-        values: dict[str, Any],
-        keep: Callable[[T], bool] | None,
+        self, days: Sequence[tuple[str, tuple[int, int]]], place: Callable[[T], Place], chunks: Chunks[T]
     ) -> None:
-        self._segments, self._days, self._listing, self._values, self._keep = segments, days, listing, values, keep
-        wanted, key = f"[{listing.columns}]", listing.key
-        self._filtered = bool(conditions)
-        what = f"IF {' AND '.join(conditions)} {{ {wanted} }} ELSE {{ [{key}, id] }}" if conditions else wanted
-        bound = f"{listing.bound} AND " if listing.bound else ""
-        # In two, since SurrealDB 3.0 orders only by what is selected.
-        start = f"SELECT VALUE row FROM (SELECT {key}, id, {what} AS row FROM {listing.source} WHERE {bound}"  # noqa: S608 - no values
-        end = f"ORDER BY {key}, id LIMIT $chunk)"
-        self._at = f"{start}{key} = $tie AND id > $tie_id {end}"
-        self._from = f"{start}{key} >= $from AND {key} <= $to {end}"
+        self._days, self._place, self._chunks = days, place, chunks
 
     async def page(self, times: Range, *, limit: int, after: Cursor | None, seconds: float | None = None) -> Page[T]:
         """Return at most ``limit`` items after a place; after ``seconds`` (:data:`SECONDS`) what there is by then."""
@@ -88,13 +92,13 @@ class Newest(Generic[T]):
             return Page([], None)
         until = time.monotonic() + (SECONDS if seconds is None else seconds)
         place = Place(-after.us, after.id) if after is not None else None
-        chunk = max(limit + 1, FEW)
+        chunk = max(limit + 1, self._chunks.least)
         items: list[T] = []
         while True:
             found, frontier = await self._round(times, place, chunk, until)
             items += found
             if len(items) > limit:
-                last = self._listing.place(items[limit - 1])
+                last = self._place(items[limit - 1])
                 return Page(items[:limit], Cursor(-last.nus, last.id))
             if frontier is None:
                 return Page(items, None)
@@ -119,16 +123,48 @@ class Newest(Generic[T]):
                 frontier = before if frontier is None else min(frontier, before)
                 break
             looked = True
-            rows = await self._chunk(day, Range(first, times.last), after, chunk)
-            if len(rows) == chunk:
-                frontier = rows[-1][0] if frontier is None else min(frontier, rows[-1][0])
+            times_of_day = Range(max(first, -most), min(times.last, -least))
+            rows, reached = await self._chunks.chunk(day, times_of_day, after, chunk)
+            if reached is not None:
+                frontier = reached if frontier is None else min(frontier, reached)
             found += rows
         found.sort(key=lambda each: each[0])
         items = [item for place, item in found if item is not None and (frontier is None or place <= frontier)]
         return items, frontier
 
-    async def _chunk(self, day: str, times: Range, after: Place | None, chunk: int) -> list[tuple[Place, T | None]]:
-        values = {**self._values, "from": times.first, "to": times.last, "chunk": chunk}
+
+class ByIndex(Generic[T]):
+    """Chunks of so many rows of an index. Those that do not fit the filter say only where they stand."""
+
+    @property
+    def least(self) -> int:
+        """See :class:`Chunks`."""
+        return FEW
+
+    def __init__(
+        self,
+        segments: Segments,
+        listing: Listing[T],
+        conditions: Sequence[str],
+        values: dict[str, Any],
+        keep: Callable[[T], bool] | None,
+    ) -> None:
+        self._segments, self._listing, self._values, self._keep = segments, listing, values, keep
+        wanted, key = f"[{listing.columns}]", listing.key
+        self._filtered = bool(conditions)
+        what = f"IF {' AND '.join(conditions)} {{ {wanted} }} ELSE {{ [{key}, id] }}" if conditions else wanted
+        bound = f"{listing.bound} AND " if listing.bound else ""
+        # In two, since SurrealDB 3.0 orders only by what is selected.
+        start = f"SELECT VALUE row FROM (SELECT {key}, id, {what} AS row FROM {listing.source} WHERE {bound}"  # noqa: S608 - no values
+        end = f"ORDER BY {key}, id LIMIT $chunk)"
+        self._at = f"{start}{key} = $tie AND id > $tie_id {end}"
+        self._from = f"{start}{key} >= $from AND {key} <= $to {end}"
+
+    async def chunk(
+        self, day: str, times: Range, after: Place | None, size: int
+    ) -> tuple[list[tuple[Place, T | None]], Place | None]:
+        """See :class:`Chunks`."""
+        values = {**self._values, "from": times.first, "to": times.last, "chunk": size}
         sql = self._from
         if after is not None and after.nus == times.first:
             # What has the same time is asked for by itself: a condition on the id would hide from the engine that the
@@ -136,8 +172,9 @@ class Newest(Generic[T]):
             values |= {"tie": after.nus, "tie_id": self._listing.reference(after.id), "from": times.first + 1}
             sql = f"{self._at}; {self._from}" if times.first < times.last else self._at
         async with self._segments.use(day) as db:
-            rows = [row for result in await db.run(sql, values) for row in result][:chunk]
-        return [self._read(row, day) for row in rows]
+            rows = [row for result in await db.run(sql, values) for row in result][:size]
+        found = [self._read(row, day) for row in rows]
+        return found, found[-1][0] if len(found) == size else None
 
     def _read(self, row: Sequence[Any], day: str) -> tuple[Place, T | None]:
         if self._filtered and len(row) == 2:

@@ -12,8 +12,9 @@ from vectadb_server.stores import digests, figures, minutes, rows
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.grouping import Groups
-from vectadb_server.stores.newest import Listing, Newest, Place, Range
+from vectadb_server.stores.newest import ByIndex, Listing, Newest, Place, Range
 from vectadb_server.stores.segments import META
+from vectadb_server.stores.sifting import ByMinute
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vectadb_server.blocks import Key
     from vectadb_server.model import Event, Source, Trace
     from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, Page, TraceFilter
+    from vectadb_server.stores.newest import Chunks
     from vectadb_server.stores.segments import Segments
     from vectadb_server.stores.tallies import Stats
 
@@ -105,7 +107,20 @@ class Reading(RecordReader):
             listing, among = _EVENTS_OF_TRACE, await self._trace_days(where.trace)
             values["the_trace"] = where.trace
         days = await self._newest_days(among)
-        search = Newest(self._segments, days, listing, conditions, values, lambda event: is_event(event, where))
+        chunks: Chunks[Event]
+        if conditions and where.trace is None:
+            chunks = ByMinute(
+                self._segments,
+                listing,
+                conditions,
+                values,
+                lambda event: is_event(event, where),
+                agent_id=where.agent_id,
+                event_types=where.event_types,
+            )
+        else:
+            chunks = ByIndex(self._segments, listing, conditions, values, lambda event: is_event(event, where))
+        search = Newest(days, _event_place, chunks)
         return await search.page(_range(where.since, where.until), limit=limit, after=after)
 
     async def trace(self, trace_id: str) -> Trace | None:
@@ -169,14 +184,8 @@ class Reading(RecordReader):
                 listing = _TRACES._replace(source=f"trace WITH INDEX trace_{column}", bound=f"{column} = $the_name")
                 values["the_name"] = name
                 break
-        search = Newest(
-            self._segments,
-            await self._trace_bounds(),
-            listing,
-            conditions,
-            values,
-            lambda trace: is_trace(trace, where),
-        )
+        chunks = ByIndex(self._segments, listing, conditions, values, lambda trace: is_trace(trace, where))
+        search = Newest(await self._trace_bounds(), _trace_place, chunks)
         return await search.page(_range(where.since, where.until), limit=limit, after=after)
 
     async def groups(
