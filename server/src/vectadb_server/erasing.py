@@ -103,7 +103,12 @@ async def erase(store: SurrealStore, stored: Sequence[StoredEvent]) -> int:
         Conflict: others write the same rows again and again.
         StoreUnavailable: the record does not answer. Some are erased, and the others whole.
     """
-    return sum([await _erase(store, stored[i : i + _CHUNK]) for i in range(0, len(stored), _CHUNK)])
+    days = {each.key[0] for each in stored}
+    await store.note_erased(days)
+    erased = sum([await _erase(store, stored[i : i + _CHUNK]) for i in range(0, len(stored), _CHUNK)])
+    # Once more: a day may have been written anew in between.
+    await store.note_erased(days)
+    return erased
 
 
 async def _erase(store: SurrealStore, stored: Sequence[StoredEvent]) -> int:

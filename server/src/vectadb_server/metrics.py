@@ -80,6 +80,10 @@ class Metrics:
     def dropped(self, freed: int) -> None:
         """Count a day that was dropped, and the bytes that it gave back."""
         self._dropped_days.inc()
+        self.gave_back(freed)
+
+    def gave_back(self, freed: int) -> None:
+        """Count bytes of the disk that are free again."""
         self._freed.inc(freed)
 
     def count(self, statuses: Iterable[str]) -> None:

@@ -119,6 +119,9 @@ class Retention:
         await self._erase_types(at)
         if self._index is not None and any(day < held_from for day in await self._index.days()):
             await self._index.drop_days(held_from)
+        for day, freed in (await self._store.give_back()).items():
+            self._metrics.gave_back(freed)
+            _log.info("wrote a day anew without what was erased", extra={"day": day, "bytes": freed})
 
     # ---- where the horizon is ----
 

@@ -133,6 +133,10 @@ class Databases:
             await insisted(meta, f"REMOVE DATABASE IF EXISTS `{self._database(day)}`")
         return 0
 
+    async def rewrite(self, day: str) -> int | None:
+        """See :class:`Segments`: a server compacts by itself."""
+        return 0
+
     async def stop(self) -> None:
         """Close all."""
         for name in list(self._open):

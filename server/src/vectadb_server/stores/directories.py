@@ -13,7 +13,7 @@ import os
 import shutil
 from typing import IO, TYPE_CHECKING
 
-from vectadb_server.stores import rows
+from vectadb_server.stores import copying, rows
 from vectadb_server.stores.base import StoreUnavailable
 from vectadb_server.stores.engine import Connection, connect, log_size
 from vectadb_server.stores.segments import META, MIN_FREE, check_version, is_day, schema
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SNAPSHOT = ".snapshot"
-_DROPPED = "dropped-"
+_DROPPED, _FRESH, _REPLACED = "dropped-", "fresh-", "replaced-"
 #: Seconds for which those are waited for who use a day that is to be dropped.
 PATIENCE = 5.0
+#: The same, of a day that is only to be replaced: who asks for it waits as well.
+MOMENT = 0.5
 
 
 class Directories:
@@ -47,6 +49,7 @@ class Directories:
         self._turns: dict[str, asyncio.Lock] = {}
         self._days: set[str] = set()
         self._bounds: dict[str, tuple[int, int] | None] = {}
+        self._written: dict[str, int] = {}  # writes in days that are to be written anew, when that was asked for last
 
     @property
     def shared(self) -> bool:
@@ -67,7 +70,8 @@ class Directories:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             self._lock()
-            for path in self._root.glob(f"{_DROPPED}*"):
+            self._restore()
+            for path in (*self._root.glob(f"{_DROPPED}*"), *self._root.glob(f"{_FRESH}*")):
                 shutil.rmtree(path, ignore_errors=True)
             await asyncio.to_thread(self.forget_snapshot)
             self._days = {path.name for path in self._root.iterdir() if is_day(path.name)}
@@ -138,6 +142,57 @@ class Directories:
         size = await asyncio.to_thread(size_of, aside)
         await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
         return size
+
+    async def rewrite(self, day: str) -> int | None:
+        """See :class:`Segments`: rows that are gone leave their space only with their directory.
+
+        What there is is copied into a new one, and compared, while the old one serves; it takes the other's place if
+        nothing was written meanwhile.
+        """
+        folder, fresh, aside = self._root / day, self._root / f"{_FRESH}{day}", self._root / f"{_REPLACED}{day}"
+        async with self.use(day) as source:
+            writes = source.writes
+            if self._written.get(day) != writes:
+                self._written[day] = writes
+                return None
+            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+            await self._copied(day, source, fresh)
+        async with self._alone(day, MOMENT):
+            if self._open.get(day) is not source or source.writes != writes:
+                await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+                return None
+            await self._close(day)
+            folder.rename(aside)
+            try:
+                fresh.rename(folder)
+            except OSError:
+                aside.rename(folder)  # Else the next who asks for the day would make an empty one.
+                raise
+        del self._written[day]
+        freed = await asyncio.to_thread(size_of, aside) - await asyncio.to_thread(size_of, folder)
+        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+        return max(0, freed)
+
+    async def _copied(self, day: str, source: Connection, fresh: Path) -> None:
+        tables = copying.travelling(day)
+        target = await connect(f"surrealkv://{fresh}", "vectadb", "record", self._space)
+        try:
+            await target.run(schema(day))
+            if await copying.copy(source, target, tables) != await copying.fingerprint(target, tables):
+                raise StoreUnavailable(
+                    f"{fresh}: what was copied there is not what {day} holds; it is tried again later"
+                )
+        finally:
+            await asyncio.shield(target.close())
+
+    def _restore(self) -> None:
+        """Undo a replacement that a crash interrupted; where the new directory is in its place, the old one goes."""
+        for aside in self._root.glob(f"{_REPLACED}*"):
+            folder = self._root / aside.name.removeprefix(_REPLACED)
+            if folder.exists():
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                aside.rename(folder)
 
     @contextlib.asynccontextmanager
     async def _alone(self, day: str, patience: float) -> AsyncIterator[None]:

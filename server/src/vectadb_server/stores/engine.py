@@ -177,6 +177,8 @@ class Connection:
         self._space = space
         self._closable, self._opened = closable, opened
         self._running: set[asyncio.Task[Any]] = set()
+        #: How many writes were asked for.
+        self.writes = 0
         self._hurt: str | None = None
         self._mending: asyncio.Task[None] | None = None
 
@@ -190,6 +192,7 @@ class Connection:
             RuntimeError: the query is malformed, which is a mistake in this package.
         """
         writes = not sql.startswith(_READS)
+        self.writes += writes
         if writes and self._space is not None:
             self._space.check()
         while self._mending is not None or self._db is None or (writes and self._hurt is not None):

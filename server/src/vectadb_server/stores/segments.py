@@ -62,6 +62,7 @@ DEFINE TABLE IF NOT EXISTS bucket SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS horizon SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS row_count SCHEMALESS;
 DEFINE TABLE IF NOT EXISTS tombstone SCHEMALESS;
+DEFINE TABLE IF NOT EXISTS rewrite SCHEMALESS;
 """
 
 
@@ -112,6 +113,16 @@ class Segments(Protocol):
 
         Raises:
             StoreUnavailable: somebody goes on using it; nothing was removed.
+        """
+        ...
+
+    async def rewrite(self, day: str) -> int | None:
+        """Give back the space of rows that are gone from a day; return the bytes.
+
+        ``None``: somebody writes in the day, as far as this was seen since the last call; ask again later.
+
+        Raises:
+            StoreUnavailable: it is not possible now; the day is as it was.
         """
         ...
 

@@ -154,6 +154,32 @@ class SurrealStore(WorkLists):
             await insisted(meta, "DELETE $ref RETURN NONE", {"ref": record("dirty", day)})
         return freed
 
+    async def note_erased(self, days: Iterable[str]) -> None:
+        """Note that something is erased in these days, whose space is to be given back."""
+        async with self._segments.use(META) as meta:
+            await insisted(
+                meta, "INSERT IGNORE INTO rewrite $rows RETURN NONE", {"rows": [{"id": day} for day in days]}
+            )
+
+    async def give_back(self) -> dict[str, int]:
+        """Give back the space of what was erased, where nobody writes now; return the bytes, by day.
+
+        Raises:
+            StoreUnavailable: it is not possible now; what was noted stays.
+        """
+        async with self._segments.use(META) as meta:
+            noted = [key_of(ref) for ref in await meta.one("SELECT VALUE id FROM rewrite")]
+        freed: dict[str, int] = {}
+        for day in noted:
+            if await self._segments.has(day):
+                given = await self._segments.rewrite(day)
+                if given is None:
+                    continue
+                freed[day] = given
+            async with self._segments.use(META) as meta:
+                await insisted(meta, "DELETE $ref RETURN NONE", {"ref": record("rewrite", day)})
+        return freed
+
     async def forget_before(self, day: str) -> None:
         """Forget what ``meta`` says of days before this one, and have summaries made anew of traces that go on."""
 
