@@ -34,10 +34,10 @@ $(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
 demo: $(INSTALLED)
 	@$(BIN)/python -m demo
 
-# Two at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
+# Three at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
 # whatever the environment says: the tests start programs by the hundred, and half of a start would be compiling.
 test: $(INSTALLED)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 3 --dist worksteal --durations=10 $(ARGS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -418,6 +418,20 @@ def needed_around(changed: Iterable[Boundary]) -> list[Need]:
     return needs
 
 
+def needed_at_length(changed: Iterable[Boundary]) -> list[Need]:
+    """As :func:`needed_around`, where not the nearest boundary counts but all that may: few, long ranges."""
+    needs: list[Need] = []
+    for boundary in sorted(changed, key=lambda each: (each.stream_key, each.order[0])):
+        us, key = boundary.order[0], boundary.stream_key
+        last = needs[-1] if needs else None
+        if last is not None and last.stream_key == key and us - RUN_CAP <= last.to_us:
+            needs[-2:] = [msgspec.structs.replace(each, to_us=us + RUN_CAP) for each in needs[-2:]]
+        else:
+            kinds: tuple[Window, ...] = ("invocation", "run")
+            needs += [Need(stream_key=key, kind=kind, from_us=us - RUN_CAP, to_us=us + RUN_CAP) for kind in kinds]
+    return needs
+
+
 def affected(
     changed: Iterable[Boundary], known: Boundaries, gone: Collection[Boundary] = frozenset()
 ) -> list[Affected]:

@@ -31,6 +31,7 @@ from vectadb_server.attribution import (
     candidate_traces,
     needed,
     needed_around,
+    needed_at_length,
 )
 from vectadb_server.documents import document
 from vectadb_server.erasing import erase_leftovers
@@ -62,6 +63,8 @@ Move = tuple[StoredEvent, str | None]
 BATCH = 16
 #: Rounds of the outbox of a day between two times that its digest's deltas are added up.
 COMPACT_EVERY = 64
+#: Boundaries that are looked at beside a round's own; in a backlog every one would bring the next, to its end.
+BESIDE = 100
 #: Traces recomputed at once.
 TRACES = 120
 #: Seconds between two computations of a trace, for each of its events beyond the first hundred.
@@ -349,6 +352,7 @@ class Indexer:
 
         Returns them all, those of them that are gone, and what is known around them.
         """
+        told_first = changed
         while True:
             near = await self._store.boundaries(needed_around(changed))
             visible = {_place(each): each for each in await self._with_breaks(near, changed)}
@@ -359,6 +363,20 @@ class Indexer:
                 gone = [each for each in changed if _place(each) not in visible]
                 return changed, gone, Boundaries([*visible.values(), *changed])
             changed = [*changed, *more]
+            if len(changed) > len(told_first) + BESIDE:
+                return await self._as_applied(told_first)
+
+    async def _as_applied(self, changed: list[Boundary]) -> tuple[list[Boundary], list[Boundary], Boundaries]:
+        """As :meth:`_complete`, but what waits for its turn is left out: as if it were to be committed only then.
+
+        So every turn finds the record as the one before left it. Each stretch is the longer for it.
+        """
+        near = await self._with_breaks(await self._store.boundaries(needed_at_length(changed)), changed)
+        # Asked for afterwards, as above. What was attributed by one that waits, that one's turn looks at again.
+        waiting = await self._store.commits_waiting({day_of(each.order[0]) for each in near})
+        visible = {_place(each) for each in near}
+        gone = [each for each in changed if _place(each) not in visible]
+        return changed, gone, Boundaries([*(each for each in near if each.commit not in waiting), *changed])
 
     async def _with_breaks(self, held: list[Boundary], more: Sequence[Boundary] = ()) -> list[Boundary]:
         """Add the breaks that matter to these and to ``more``."""

@@ -74,6 +74,14 @@ class WorkLists(Reading):
             found += [each for each in some if oldest and each.commit >= str(key_of(oldest[0]))]
         return found
 
+    async def commits_waiting(self, days: Iterable[str]) -> set[str]:
+        """Return the commits in these days that are on the outbox, as boundaries name them."""
+        found: set[str] = set()
+        for day in days:
+            async with self._segments.use(day) as db:
+                found.update(str(key_of(ref)) for ref in await db.one("SELECT VALUE id FROM outbox"))
+        return found
+
     async def pending(self, day: str, limit: int) -> list[tuple[Any, list[str]]]:
         """Return the oldest lists of ids that the search index has not heard of yet, with their references."""
         if not await self._segments.has(day):
