@@ -93,7 +93,12 @@ def conversation() -> list[Event]:
     return found
 
 
-async def test_the_same_events_in_any_order_and_number_leave_the_same_record(new_store: Opener) -> None:
+@pytest.mark.parametrize("backlog", [False, True])
+async def test_the_same_events_in_any_order_and_number_leave_the_same_record(
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch, backlog: bool
+) -> None:
+    if backlog:  # Each look leaves out what waits for its turn.
+        monkeypatch.setattr("vectadb_server.indexer.BESIDE", -10_000)
     seen = []
     for seed in range(4):
         store = await new_store()
