@@ -248,7 +248,7 @@ def results(reply: dict[str, Any]) -> None:
         ]
         for result in reply["results"]
     ]
-    _print_table([">score", "time", "type", "trace", "event", "text"], rows)
+    _print_table([">score", "time", "type", "trace", "event", "text"], rows, cut=("text",), spare=("event", "type"))
 
 
 def _found(result: dict[str, Any]) -> list[Text]:
