@@ -147,7 +147,7 @@ async def test_a_day_that_was_made_again_is_dropped_again(server: Server) -> Non
         late.ingest._expired = _nothing_is_expired
         assert await late.send(line("a", MIDNIGHT, trace_id="t")) == ["accepted"]
         await late.indexer.wait_idle()
-    # Several servers believe for a second that a dropped day is there, and may make it once more: the next pass drops it.
+    # Servers believe for a second that a dropped day is there, and may make it once more: the next pass drops it.
     for _ in range(5):
         await server.settle()
         if await server.store.days() == ["2026-01-03"]:
