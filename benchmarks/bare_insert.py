@@ -42,7 +42,7 @@ async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory:
     segments = Directories(directory)
     await segments.start()
     for day in {day for day, _, _ in transactions}:
-        async with segments.use(day):
+        async with segments.use(day, make=True):
             pass  # makes the day's database before the clock runs
     left = iter(transactions)
 
