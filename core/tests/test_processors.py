@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Processor
-from vectadb_agent.errors import PermanentError
+from vectadb_agent.errors import ParseError, PermanentError
 from vectadb_agent.join import Joined
 from vectadb_agent.parsing import Parsing
 from vectadb_agent.state import State
@@ -92,6 +92,40 @@ def test_what_a_failing_processor_was_there_to_hide_is_told_nowhere(caplog: pyte
     assert len(caplog.records) == 3
     assert not any("secret" in str(vars(record)) for record in caplog.records)
     assert all(vars(record)["at"].startswith(__file__) for record in caplog.records)
+
+
+class Quoting(Parser):
+    """Quotes the text in its errors, as some do."""
+
+    name = "quoting"
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__(ComponentConfig(type="quoting"))
+        self._error = error
+
+    def parse(self, block: Block) -> list[Event] | None:
+        raise self._error(f"cannot parse {block.text}")
+
+
+@pytest.mark.parametrize("error", [ParseError, RuntimeError])
+def test_what_a_parser_says_of_a_text_goes_through_the_processors_not_into_the_log(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    def hide(event: Event) -> Event:
+        event.raw, event.properties = None, dict.fromkeys(event.properties, "hidden")
+        return event
+
+    with caplog.at_level(logging.DEBUG):
+        (event,) = events(Doing(hide), parsers=(Quoting(error),))
+    assert event.properties == {"vectadb.parser": "hidden", "vectadb.parse_error": "hidden"}
+    (line,) = caplog.records
+    assert "secret" not in str(vars(line))
+    assert line.exc_info is None or line.exc_info is False
+    assert vars(line)["error"] == error.__name__
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        events(parsers=(Quoting(error),))
+    assert "cannot parse secret words" in vars(caplog.records[0])["error"]
 
 
 async def test_records_of_which_nothing_is_left_count_as_filtered(tmp_path: Path) -> None:

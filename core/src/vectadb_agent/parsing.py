@@ -100,12 +100,21 @@ class Parsing:
             return parser.parse(block)
         except ParseError as error:
             reason = str(error)
-            logger.warning("malformed log text; kept whole as a log event", extra=self._where(parser, block, reason))
+            logger.warning(
+                "malformed log text; kept whole as a log event", extra=self._where(parser, block, self._tellable(error))
+            )
         except Exception as error:
             self.failed += 1
             reason = f"{type(error).__name__}: {error}"
-            logger.exception("parser failed; the text is kept whole as a log event", extra=self._where(parser, block))
+            where = self._where(parser, block, self._tellable(error))
+            logger.exception(
+                "parser failed; the text is kept whole as a log event", extra=where, exc_info=not self._processors
+            )
         return [Event(properties={"vectadb.parser": parser.name, "vectadb.parse_error": reason})]
+
+    def _tellable(self, error: Exception) -> str:
+        """What the log may tell of an error that may quote the text: processors have not seen it yet."""
+        return type(error).__name__ if self._processors else str(error)
 
     def _where(self, parser: Parser, block: Block, error: str | None = None) -> dict[str, Any]:
         head = block.head

@@ -17,6 +17,7 @@ from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.engine import unpacked
 from vectadb_server.stores.moves import Move, note, note_lost_index
 from vectadb_server.stores.segments import META, is_day
+from vectadb_server.stores.space import sync, sync_tree
 from vectadb_server.stores.targets import CannotTake, emptied, empty, opened, settle
 
 if TYPE_CHECKING:
@@ -81,21 +82,12 @@ def _beside(data_dir: Path) -> Iterator[Path]:
 
 def _put(made: Path, data_dir: Path) -> None:
     """Make it the record of the directory, durably."""
-    for path in (*made.rglob("*"), made):
-        _sync(path)
+    sync_tree(made)
     try:
         made.rename(data_dir / "record")
     except OSError as error:
         raise CannotTake(f"{data_dir}: a record was begun there meanwhile ({error.strerror})") from None
-    _sync(data_dir)
-
-
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    sync(data_dir)
 
 
 @contextlib.asynccontextmanager

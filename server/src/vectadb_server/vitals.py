@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.space import disk_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +32,6 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between two looks; and between two that go through all files.
 PERIOD, FILES = 5.0, 60.0
-_BLOCK = 512  # bytes, of `st_blocks`
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -137,16 +137,6 @@ class Vitals:
             memory={name: found for name, pid in processes.items() if (found := memory_of(pid)) is not None},
             memory_limit=memory_limit(),
         )
-
-
-def disk_usage(folder: Path) -> int:
-    """Return the bytes on disk of what is in a folder, as ``du`` counts them."""
-    total = 0
-    for where, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # It may go while it is looked at.
-                total += os.lstat(Path(where, name)).st_blocks * _BLOCK
-    return total
 
 
 def memory_of(pid: int) -> Memory | None:

@@ -10,7 +10,8 @@ import pytest
 
 from vectadb_server.capacity import AGAIN, Capacity
 from vectadb_server.settings import Settings
-from vectadb_server.vitals import Figures, Memory, disk_usage, memory_limit, memory_of
+from vectadb_server.stores.space import disk_usage
+from vectadb_server.vitals import Figures, Memory, memory_limit, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

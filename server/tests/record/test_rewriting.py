@@ -11,7 +11,7 @@ import pytest
 from vectadb_server.attribution import given_trace
 from vectadb_server.stores import directories
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.directories import size_of
+from vectadb_server.stores.space import disk_usage
 from vectadb_server.stores.surreal import SurrealStore
 
 from .making import MIDNIGHT, SECOND, line
@@ -66,9 +66,9 @@ async def test_the_disk_comes_back_and_all_else_is_as_it_was(tmp_path: Path) -> 
     async with serving(tmp_path) as server:
         await erased(server)
         shown, counted = await server.shows(TRACES), await digest(server.store)
-        before = size_of(tmp_path / "record" / DAY)
+        before = disk_usage(tmp_path / "record" / DAY)
         freed = await given_back(server.store)
-        after = size_of(tmp_path / "record" / DAY)
+        after = disk_usage(tmp_path / "record" / DAY)
         assert set(freed) == {DAY}
         assert freed[DAY] > before / 4
         assert after < before / 2

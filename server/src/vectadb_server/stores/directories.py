@@ -18,7 +18,7 @@ from vectadb_server.stores.base import StoreUnavailable
 from vectadb_server.stores.engine import Connection, connect, log_size
 from vectadb_server.stores.segments import META, MIN_FREE, check_version, is_day, schema
 from vectadb_server.stores.snapshots import Snapshot, taken
-from vectadb_server.stores.space import Space
+from vectadb_server.stores.space import Space, disk_usage, sync, sync_tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -139,7 +139,7 @@ class Directories:
             # At once: half a directory is nothing that could be opened.
             await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
             folder.rename(aside)
-        size = await asyncio.to_thread(size_of, aside)
+        size = await asyncio.to_thread(disk_usage, aside)
         await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
         return size
 
@@ -149,32 +149,44 @@ class Directories:
         What there is is copied into a new one, and compared, while the old one serves; it takes the other's place if
         nothing was written meanwhile.
         """
-        folder, fresh, aside = self._root / day, self._root / f"{_FRESH}{day}", self._root / f"{_REPLACED}{day}"
+        fresh = self._root / f"{_FRESH}{day}"
         async with self.use(day) as source:
             writes = source.writes
             if self._written.get(day) != writes:
                 self._written[day] = writes
                 return None
-            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
-            await self._copied(day, source, fresh)
-        async with self._alone(day, MOMENT):
-            if self._open.get(day) is not source or source.writes != writes:
-                await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
-                return None
-            await self._close(day)
-            folder.rename(aside)
             try:
-                fresh.rename(folder)
-            except OSError:
-                aside.rename(folder)  # Else the next who asks for the day would make an empty one.
+                await self._copied(day, source, fresh)
+            except BaseException:
+                await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
                 raise
-        del self._written[day]
-        freed = await asyncio.to_thread(size_of, aside) - await asyncio.to_thread(size_of, folder)
-        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
+        folder, aside = self._root / day, self._root / f"{_REPLACED}{day}"
+        try:
+            async with self._alone(day, MOMENT):
+                if self._open.get(day) is not source or source.writes != writes:
+                    return None
+                await self._close(day)
+                # Nothing is awaited between the two: a snapshot finds the one or the other.
+                folder.rename(aside)
+                try:
+                    fresh.rename(folder)
+                except OSError:
+                    aside.rename(folder)  # Else the next who asks for the day would make an empty one.
+                    raise
+        finally:
+            await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
+        return await asyncio.to_thread(self._let_go, aside, folder)
+
+    def _let_go(self, aside: Path, folder: Path) -> int:
+        """Remove a directory that another has replaced, once that is durable; return the bytes that this gives back."""
+        sync(self._root)
+        freed = disk_usage(aside) - disk_usage(folder)
+        shutil.rmtree(aside, ignore_errors=True)
         return max(0, freed)
 
     async def _copied(self, day: str, source: Connection, fresh: Path) -> None:
         tables = copying.travelling(day)
+        await asyncio.to_thread(shutil.rmtree, fresh, ignore_errors=True)
         target = await connect(f"surrealkv://{fresh}", "vectadb", "record", self._space)
         try:
             await target.run(schema(day))
@@ -184,6 +196,7 @@ class Directories:
                 )
         finally:
             await asyncio.shield(target.close())
+        await asyncio.to_thread(sync_tree, fresh)
 
     def _restore(self) -> None:
         """Undo a replacement that a crash interrupted; where the new directory is in its place, the old one goes."""
@@ -304,12 +317,3 @@ class Directories:
         if self._lock_file is not None:
             self._lock_file.close()
             self._lock_file = None
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of all files in the folder, and in those inside it."""
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
-    return total

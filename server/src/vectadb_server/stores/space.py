@@ -1,4 +1,4 @@
-"""How much room the disk has left, and the refusal to write where there is too little.
+"""How much room the disk has left and what takes it, and the refusal to write where there is too little.
 
 An engine that meets a full disk in the middle of a write is worse off than one that was not asked: SurrealDB leaves
 half a commit in its log and hides what it writes behind it, Qdrant Edge writes through memory maps and is killed by
@@ -7,16 +7,15 @@ SIGBUS. So both are asked only while there is room to spare; reading goes on wit
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from vectadb_server.stores.base import StoreUnavailable
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 #: What opening an engine's directory may write at least, bytes.
 MARGIN = 2 * 2**20
+_BLOCK = 512  # bytes, of `st_blocks`
 
 
 class StoreFull(StoreUnavailable):
@@ -51,6 +50,31 @@ class Space:
                 f"the disk of {self._folder} is full: {megabytes(free)} are free, {megabytes(wanted)} are needed to "
                 "write. Next: make room there, or enlarge the disk; writing goes on by itself then"
             )
+
+
+def disk_usage(folder: Path) -> int:
+    """Return the bytes on disk of what is in a folder, as ``du`` counts them."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # It may go while it is looked at.
+                total += os.lstat(Path(where, name)).st_blocks * _BLOCK
+    return total
+
+
+def sync(path: Path) -> None:
+    """Return when a file, or which names a directory has, is durable."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def sync_tree(folder: Path) -> None:
+    """Return when all that is in a folder is durable: before it takes the place of something that was."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
 
 
 def megabytes(size: int) -> str:

@@ -13,7 +13,7 @@ from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
 from vectadb_server.blocks import ERASED
 from vectadb_server.stores import digests, minutes, rows, segments
-from vectadb_server.stores.base import Cursor, EventFilter
+from vectadb_server.stores.base import Cursor, EventFilter, StoreUnavailable
 from vectadb_server.stores.databases import Databases, insisted
 from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.engine import key_of, record
@@ -98,14 +98,7 @@ class SurrealStore(WorkLists):
                 )
             async with self._segments.use(day) as db:
                 await minutes.rewrite(db, counts)
-        async with self._segments.use(META) as meta:
-            # From now on a program that does not count must not open it.
-            await insisted(
-                meta,
-                "UPSERT schema:record SET version = $record RETURN NONE; "
-                "UPSERT schema:minute SET version = $minute RETURN NONE",
-                {"record": segments.SCHEMA_VERSION, "minute": minutes.VERSION},
-            )
+        await self._note_upgrade("minute", minutes.VERSION)
 
     async def _upgrade_digests(self) -> None:
         totals: dict[str, digests.Totals] = {day: digests.Totals() for day in await self._segments.days()}
@@ -122,13 +115,16 @@ class SurrealStore(WorkLists):
         for day, total in totals.items():
             async with self._segments.use(day) as db:
                 await digests.rewrite(db, total)
+        await self._note_upgrade("digest", digests.VERSION)
+
+    async def _note_upgrade(self, what: str, version: int) -> None:
+        """Note a new version of some rows: from now on a program that knows only the older one must not open it."""
         async with self._segments.use(META) as meta:
-            # From now on a program that knows only the older one must not open it.
             await insisted(
                 meta,
                 "UPSERT schema:record SET version = $record RETURN NONE; "
-                "UPSERT schema:digest SET version = $digest RETURN NONE",
-                {"record": segments.SCHEMA_VERSION, "digest": digests.VERSION},
+                "UPSERT $what SET version = $version RETURN NONE",
+                {"record": segments.SCHEMA_VERSION, "what": record("schema", what), "version": version},
             )
 
     @property
@@ -170,14 +166,20 @@ class SurrealStore(WorkLists):
         async with self._segments.use(META) as meta:
             noted = [key_of(ref) for ref in await meta.one("SELECT VALUE id FROM rewrite")]
         freed: dict[str, int] = {}
+        in_use: StoreUnavailable | None = None
         for day in noted:
             if await self._segments.has(day):
-                given = await self._segments.rewrite(day)
+                try:
+                    given = await self._segments.rewrite(day)
+                except StoreUnavailable as error:  # The others need not wait for this one.
+                    in_use, given = error, None
                 if given is None:
                     continue
                 freed[day] = given
             async with self._segments.use(META) as meta:
                 await insisted(meta, "DELETE $ref RETURN NONE", {"ref": record("rewrite", day)})
+        if in_use is not None and not freed:
+            raise in_use
         return freed
 
     async def forget_before(self, day: str) -> None:
