@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vectadb_server import ids
+from vectadb_server.attribution import boundary_of
 from vectadb_server.expiry import Expired
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest, Outcome
@@ -93,12 +94,7 @@ def conversation() -> list[Event]:
     return found
 
 
-@pytest.mark.parametrize("backlog", [False, True])
-async def test_the_same_events_in_any_order_and_number_leave_the_same_record(
-    new_store: Opener, monkeypatch: pytest.MonkeyPatch, backlog: bool
-) -> None:
-    if backlog:  # Each look leaves out what waits for its turn.
-        monkeypatch.setattr("vectadb_server.indexer.BESIDE", -10_000)
+async def test_the_same_events_in_any_order_and_number_leave_the_same_record(new_store: Opener) -> None:
     seen = []
     for seed in range(4):
         store = await new_store()
@@ -118,6 +114,31 @@ async def test_the_same_events_in_any_order_and_number_leave_the_same_record(
     assert len(first["traces"]) > 4
     for other in seen[1:]:
         assert other == first
+
+
+@pytest.mark.parametrize("beside", [-10_000, 100])
+async def test_late_boundaries_in_a_backlog_leave_the_same_record(
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    monkeypatch.setattr("vectadb_server.indexer.BESIDE", beside)  # -10,000: what waits is left out of every look
+    monkeypatch.setattr("vectadb_server.indexer.BATCH", 1)
+    seen = []
+    for seed in range(7):
+        store, rnd = await new_store(), random.Random(seed)
+        events = [event for event in conversation() if event.source is not None]
+        late = [each for each in events if boundary_of(each) is not None and seed and rnd.random() < 0.6]
+        rnd.shuffle(late)
+        async with Indexer(store, None) as indexer:
+            await send(store, *(event for event in events if event not in late))
+            await indexer.wait_idle()
+        for event in late:
+            await send(store, event)
+        async with Indexer(store, None) as indexer:
+            await indexer.wait_idle()
+        seen.append(await everything(store))
+    assert len(seen[0]["traces"]) == 4
+    for other in seen[1:]:
+        assert other == seen[0]
 
 
 async def test_digest_counts_each_record_once_whatever_block_it_is_in(store: SurrealStore) -> None:
