@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks.chaos_feed import feeding, judged, messages, wait
 from demo.processes import answers
 from tests.faults.site import site
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from benchmarks.table import Row

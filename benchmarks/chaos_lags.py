@@ -15,9 +15,9 @@ from benchmarks.chaos_feed import feeding, judged, messages, wait
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.table import Row
 from demo.processes import BIN
-from tests.faults.faults import QUOTAS, Faults, most_within
 from tests.faults.site import site
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.faults import QUOTAS, Faults, most_within
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from tests.faults.programs import Program

@@ -15,9 +15,9 @@ import msgspec
 from benchmarks.chaos_feed import feeding, judged, messages, wait
 from benchmarks.processes import BIN, BenchmarkFailed, running
 from benchmarks.table import Row
-from tests.faults.faults import most_within
 from tests.faults.site import BATCHES, site
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.faults import most_within
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from tests.faults.site import Site

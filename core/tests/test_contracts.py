@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from pydantic import ConfigDict
 
@@ -15,14 +16,23 @@ from vectadb_agent import (
     Event,
     LogRecord,
     LogStream,
+    Outcome,
     Parser,
     Piece,
     Processor,
     Result,
+    Source,
 )
 from vectadb_agent.errors import CheckError, ParseError, PermanentError
-from vectadb_agent.testing.contracts import ParserContract, ProcessorContract, SinkContract, SourceContract
-from vectadb_agent.testing.fakes import ListSource, MemorySink, failing
+from vectadb_agent.testing import (
+    ListSource,
+    MemorySink,
+    ParserContract,
+    ProcessorContract,
+    SinkContract,
+    SourceContract,
+)
+from vectadb_agent.testing.fakes import failing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +111,53 @@ class TestListSource(SourceContract):
                 raise CheckError("no list is there: give one")
 
         return Broken([])
+
+
+class Mailbox(Source):
+    """Takes what :meth:`post` brings, and answers once it is kept."""
+
+    name = "mailbox"
+    answers_early = False
+
+    def __init__(self) -> None:
+        super().__init__(ComponentConfig(type="mailbox"))
+
+    async def __aenter__(self) -> Any:
+        self._send, self._receive = anyio.create_memory_object_stream[Batch](1)
+        return self
+
+    async def post(self, number: int) -> None:
+        answered, outcomes = anyio.Event(), list[Outcome]()
+
+        class Letter(Batch):
+            def settle(self, outcome: Outcome) -> None:
+                outcomes.append(outcome)
+                answered.set()
+
+        await self._send.send(Letter(partition="box", records=[LogRecord(STREAM, str(number), 10**15, "text")]))
+        if not self.answers_early:
+            await answered.wait()
+            if not outcomes[0].durable:
+                raise ConnectionError("not kept")
+
+    async def read(self, after: Any, *, drain: bool = False) -> Any:
+        async for batch in self._receive:
+            yield batch
+
+    async def __aexit__(self, *_: object) -> None:
+        self._send.close()
+        self._receive.close()
+
+
+class TestMailbox(SourceContract):
+    pushed = 3
+
+    def source(self) -> Mailbox:
+        return Mailbox()
+
+    async def push(self, source: Any) -> None:
+        for number in range(3):
+            await source.post(number)
 
 
 class TestMemorySink(SinkContract):
@@ -257,6 +314,12 @@ def test_a_source_that_breaks_its_contract_is_found() -> None:
     refused(source(Silent), "test_check_tells")
 
 
+def test_a_source_that_answers_before_anything_is_kept_is_found() -> None:
+    early = type("Early", (Mailbox,), {"__doc__": "Early.", "answers_early": True})
+    suite = type("Suite", (TestMailbox,), {"source": lambda self: early()})
+    refused(suite(), "test_whoever_pushes_is_not_told_that_all_is_well_before_it_is")
+
+
 def test_a_sink_that_breaks_its_contract_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     class Twice(MemorySink):
         """Says that it is idempotent."""
@@ -286,5 +349,6 @@ def test_a_sink_that_breaks_its_contract_is_found(monkeypatch: pytest.MonkeyPatc
     twice = Twice()
     refused(suite(twice, lambda: twice.log), "test_twice_is_once_where_it_says_so")
     refused(suite(MemorySink(), list), "test_what_it_was_given_is_there_when_write_returns")
+    refused(suite(Forgets(), list), "test_what_is_refused_for_good_is_told")
     forgets = Forgets()
     refused(suite(forgets, lambda: [*forgets.events]), "test_nothing_is_lost_to_failures_that_pass", monkeypatch)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.faults import Faults
 from tests.faults.site import Site
 from tests.faults.site import site as open_site
+from vectadb_agent.testing.cloudwatch.faults import Faults
 from vectadb_agent.testing.proxy import PASS, always
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import httpx
 
 from demo import processes
 from demo.oracle import Verdict, judge, rows
-from tests.faults.cloudwatch import CloudWatch, served
 from tests.faults.programs import Program
-from tests.faults.store import Put
 from vectadb_agent.state import State
+from vectadb_agent.testing.cloudwatch.application import CloudWatch, served
+from vectadb_agent.testing.cloudwatch.store import Put
 from vectadb_agent.testing.proxy import FaultProxy, in_thread
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.faults.cloudwatch import CloudWatch, served
-from tests.faults.faults import Arrival, Dice, Faults, Quota, fate, most_within
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.application import CloudWatch, served
+from vectadb_agent.testing.cloudwatch.faults import Arrival, Dice, Faults, Quota, fate, most_within
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

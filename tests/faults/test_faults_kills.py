@@ -7,10 +7,10 @@ import random
 from typing import TYPE_CHECKING
 
 from demo.oracle import judge, rows
-from tests.faults.cloudwatch import CloudWatch, served
 from tests.faults.conftest import SEED
 from tests.faults.site import lines
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.application import CloudWatch, served
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from tests.faults.site import Site

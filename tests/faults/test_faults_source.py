@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.faults import QUOTAS, Faults, most_within
 from tests.faults.site import lines
-from tests.faults.store import Put
+from vectadb_agent.testing.cloudwatch.faults import QUOTAS, Faults, most_within
+from vectadb_agent.testing.cloudwatch.store import Put
 
 if TYPE_CHECKING:
     from tests.faults.site import Site

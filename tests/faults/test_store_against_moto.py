@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from tests.faults.cloudwatch import CloudWatch, served
-from tests.faults.faults import Dice, Faults
-from tests.faults.operations import AwsError, Context, call
-from tests.faults.store import PAGE_BYTES, LogStore, Put
+from vectadb_agent.testing.cloudwatch.application import CloudWatch, served
+from vectadb_agent.testing.cloudwatch.faults import Dice, Faults
+from vectadb_agent.testing.cloudwatch.operations import AwsError, Context, call
+from vectadb_agent.testing.cloudwatch.store import PAGE_BYTES, LogStore, Put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -103,7 +103,7 @@ class {cls}(Parser):
 _PARSER_TEST = '''\
 """What every parser promises, on samples of ``{name}``."""
 
-from vectadb_agent.testing.contracts import ParserContract
+from vectadb_agent.testing import ParserContract
 
 from {module} import {cls}
 
@@ -150,7 +150,7 @@ class {cls}(Processor):
 _PROCESSOR_TEST = '''\
 """What every processor promises, on samples of ``{name}``."""
 
-from vectadb_agent.testing.contracts import ProcessorContract
+from vectadb_agent.testing import ProcessorContract
 
 from {module} import {cls}
 
@@ -233,7 +233,7 @@ _SOURCE_TEST = '''\
 """What every source promises, on a file of three lines."""
 
 import pytest
-from vectadb_agent.testing.contracts import SourceContract
+from vectadb_agent.testing import SourceContract
 
 from {module} import {cls}, {cls}Config
 
@@ -304,7 +304,7 @@ class {cls}(Sink):
 _SINK_TEST = '''\
 """What every sink promises, on a folder."""
 
-from vectadb_agent.testing.contracts import SinkContract
+from vectadb_agent.testing import SinkContract
 
 from {module} import {cls}, {cls}Config
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vectadb_agent.testing.contracts import SourceContract
+from vectadb_agent.testing import SourceContract
 from vectadb_agent_cloudwatch import CloudWatchSource
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from vectadb_agent.testing.contracts import ProcessorContract
+from vectadb_agent.testing import ProcessorContract
 from vectadb_agent_processors import DropProcessor, RedactProcessor, SampleProcessor, SetProcessor
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vectadb_agent.testing.contracts import SinkContract
+from vectadb_agent.testing import SinkContract
 from vectadb_agent_sinks import FileSink, StdoutSink
 
 if TYPE_CHECKING:

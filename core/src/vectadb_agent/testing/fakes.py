@@ -1,10 +1,13 @@
-"""Components that stand in for the real ones in tests: a source from a list, sinks that remember, fail and refuse."""
+"""What stands in for the real thing in tests: a source from a list, sinks, checkpoints, a clock."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 
 from vectadb_agent.components import (
     Batch,
@@ -13,6 +16,7 @@ from vectadb_agent.components import (
     HeldRecord,
     Holding,
     Holdings,
+    Outcome,
     Result,
     Sink,
     SinkConfig,
@@ -22,7 +26,7 @@ from vectadb_agent.errors import RetryableError
 from vectadb_agent.records import LogStream, id_maker, record_hash
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from vectadb_agent.records import Event
 
@@ -141,3 +145,122 @@ def failing(times: int) -> Callable[[Sequence[Event]], Result | None]:
         return None
 
     return plan
+
+
+class FlakySink(MemorySink):
+    """A sink on a bad day, the same one for a seed; it keeps no event twice, and in the end it has all.
+
+    A write fails with nothing taken, or with all of it taken and only the answer lost, or takes half and asks for the
+    rest again; after three bad ones in a row comes a good one.
+    """
+
+    name = "flaky"
+
+    def __init__(self, seed: int = 0, **options: Any) -> None:
+        super().__init__(self._fate, **options)
+        self._dice = random.Random(seed)
+        self._bad = 0
+
+    async def write(self, events: Sequence[Event]) -> Result:
+        """Take the events, or some, or say that it did not.
+
+        Raises:
+            RetryableError: now and then.
+        """
+        result = await super().write(events)
+        if self._bad and not result.refused:
+            raise RetryableError("the fake sink took it, and its answer was lost", retry_after=0)
+        return result
+
+    def _fate(self, events: Sequence[Event]) -> Result | None:
+        fate = "good" if self._bad == 3 else self._dice.choice(["down", "lost", "half", "good"])
+        self._bad = 0 if fate == "good" else self._bad + 1
+        if fate == "down":
+            raise RetryableError("the fake sink is down", retry_after=0)
+        if fate == "half" and len(events) > 1:
+            return Result(refused=[(event.event_id, "not now", True) for event in events[len(events) // 2 :]])
+        return None
+
+
+class MemoryCheckpoints(Mapping[str, Checkpoint]):
+    """What a pipeline would have saved, to resume a source from: ``source.read(checkpoints)``.
+
+    As in the pipeline a partition's checkpoint moves only over an unbroken run of settled batches, and is what JSON
+    makes of it.
+    """
+
+    def __init__(self, saved: Mapping[str, Checkpoint] | None = None) -> None:
+        self._saved = dict(saved or {})
+        self._open: dict[str, list[Batch]] = {}
+        self._done: list[Batch] = []
+
+    def take(self, batch: Batch) -> None:
+        """Note a batch that will be settled later: until then no later one of its partition is saved."""
+        self._open.setdefault(batch.partition, []).append(batch)
+
+    def settle(self, batch: Batch, *, durable: bool = True) -> None:
+        """Settle a batch, as the pipeline does; what is not durable is never passed by."""
+        waiting = self._open.setdefault(batch.partition, [])
+        if not any(each is batch for each in waiting):
+            waiting.append(batch)
+        batch.settle(Outcome(durable=durable, delivered=len(batch.records) if durable else 0))
+        if durable:
+            self._done.append(batch)
+        while waiting and any(each is waiting[0] for each in self._done):
+            first = waiting.pop(0)
+            self._done = [each for each in self._done if each is not first]
+            if first.checkpoint is not None:
+                self._saved[first.partition] = msgspec.json.decode(msgspec.json.encode(first.checkpoint))
+
+    def __getitem__(self, partition: str) -> Checkpoint:
+        return self._saved[partition]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._saved)
+
+    def __len__(self) -> int:
+        return len(self._saved)
+
+
+class FakeClock:
+    """Time that passes when the test says so, or at once wherever somebody sleeps (``jumps``).
+
+    Hand its methods to what is under test, or put them in the place of the real ones::
+
+        monkeypatch.setattr("my_plugin.time.time", clock.time)
+        monkeypatch.setattr("my_plugin.anyio.sleep", clock.sleep)
+    """
+
+    def __init__(self, now: float = 1_767_225_600.0, *, jumps: bool = True) -> None:
+        self.slept: list[float] = []
+        """How long, in seconds, each sleep was to be."""
+        self._now = now
+        self._jumps = jumps
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+
+    def time(self) -> float:
+        """The present, seconds since the epoch; as good a ``time.monotonic``."""
+        return self._now
+
+    def now(self) -> int:
+        """The present in microseconds, as :meth:`vectadb_agent.Source.now`."""
+        return round(self._now * 1_000_000)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; whoever's sleep is over by then wakes."""
+        self._now += seconds
+        for over, woken in self._sleepers:
+            if over <= self._now:
+                woken.set()
+        self._sleepers = [(over, woken) for over, woken in self._sleepers if over > self._now]
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep by this clock."""
+        self.slept.append(seconds)
+        if self._jumps or seconds <= 0:
+            self.advance(max(0.0, seconds))
+            await anyio.lowlevel.checkpoint()
+            return
+        woken = anyio.Event()
+        self._sleepers.append((self._now + seconds, woken))
+        await woken.wait()

@@ -1,4 +1,4 @@
-"""CloudWatch Logs' operations over a :class:`~tests.faults.store.LogStore`: a request's JSON in, the answer's out."""
+"""CloudWatch Logs' operations over a :class:`~.store.LogStore`: a request's JSON in, the answer's out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.faults.store import NEWEST, OLDEST, PAGE_EVENTS, Group, LogStore, Page, Put, page
+from vectadb_agent.testing.cloudwatch.store import NEWEST, OLDEST, PAGE_EVENTS, Group, LogStore, Page, Put, page
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tests.faults.faults import Faults
+    from vectadb_agent.testing.cloudwatch.faults import Faults
 
 _START = (-1, -1, -1)
 _PER_LISTING = 50

@@ -1,23 +1,7 @@
-"""What stands in for CloudWatch Logs, with its moods: a WSGI application, and a process of its own.
-
-``python -m tests.faults.cloudwatch [--seed N] [--account ID] [--port P]`` serves until it is terminated, and writes its
-address as the first line of its output. It takes AWS's requests as any endpoint does (``AWS_ENDPOINT_URL``), and is
-driven from outside by JSON under ``/_rig``:
-
-=====================  ================================================================================
-``POST /_rig/put``     ``{"group": …, "stream": …, "events": [[time_ms, "message", lag_ms], …]}``: events that
-                       become visible ``lag_ms`` after now; group and stream are created where they lack
-``POST /_rig/faults``  a :class:`~tests.faults.faults.Faults`: what goes wrong from now on; ``{}``: nothing
-``GET /_rig/faults``   the same, as it is now
-``GET /_rig/ledger``   ``[[account, group, stream, log_id, message], …]``: all that was ever put
-``GET /_rig/arrivals`` ``[[monotonic seconds, operation, group, error code, events], …]``: requests
-``GET /_rig/visible``  whether all that was put is visible by now
-=====================  ================================================================================
-"""
+"""The application that stands in for CloudWatch Logs: its requests, its moods, and how tests drive it."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import re
@@ -30,12 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.faults.faults import Arrival, Dice, Faults, Quota, fate
-from tests.faults.operations import AwsError, Context, call
-from tests.faults.store import Key, LogStore, Put
+from vectadb_agent.testing.cloudwatch.faults import Arrival, Dice, Faults, Quota, fate
+from vectadb_agent.testing.cloudwatch.operations import AwsError, Context, call
+from vectadb_agent.testing.cloudwatch.store import Key, LogStore, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 _ACCESS_KEY = re.compile(r"Credential=([^/,\s]+)/")
@@ -247,20 +231,3 @@ def served(application: CloudWatch, port: int = 0) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until terminated."""
-    options = argparse.ArgumentParser(prog="python -m tests.faults.cloudwatch", description=__doc__)
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--account", default="123456789012")
-    options.add_argument("--region", default="us-east-1")
-    options.add_argument("--port", type=int, default=0)
-    given = options.parse_args(arguments)
-    with served(CloudWatch(seed=given.seed, account=given.account, region=given.region), given.port) as url:
-        print(url, flush=True)
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()
