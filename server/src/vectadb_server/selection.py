@@ -49,6 +49,8 @@ def is_trace(trace: Trace, where: TraceFilter) -> bool:
         and (where.model is None or ("llm", where.model) in calls)
         and (where.min_duration is None or trace.end - trace.start >= where.min_duration)
         and (where.failed is None or where.failed == (trace.errors > 0))
+        and (not where.event_types or not set(where.event_types).isdisjoint(trace.event_types))
+        and (where.log_group is None or where.log_group in trace.log_groups)
         and (
             where.text is None
             or any(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_TEXT = 4000
 #: Of a tool or model that was called more often, so many durations are kept, evenly spread over all.
 MAX_DURATIONS = 500
+#: Of types that clients make up, and of log groups, so many are kept.
+MAX_NAMES = 100
 
 _STRENGTH: dict[Basis, int] = {basis: rank for rank, basis in enumerate(get_args(Basis))}
 
@@ -51,7 +53,14 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
         first_error=_shortened(outcomes.first_error),
         cost_usd=_cost(spans),
         calls=_calls(spans),
+        event_types=_names(event.event_type for event in events),
+        log_groups=_names(event.source.log_group for event in events if event.source is not None),
     )
+
+
+def _names(texts: Iterable[str]) -> list[str]:
+    """The different ones, by name: of very many, those that come first in the trace."""
+    return sorted(list(dict.fromkeys(text for text in texts if text))[:MAX_NAMES])
 
 
 def _calls(spans: list[Span]) -> list[Calls]:

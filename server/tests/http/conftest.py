@@ -31,7 +31,7 @@ from vectadb_server.selection import is_event, is_trace
 from vectadb_server.services import Services
 from vectadb_server.settings import Settings, Size
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, Hit, Page
-from vectadb_server.stores.tallies import Stats, StatsBucket
+from vectadb_server.stores.tallies import Histogram, StartedTraces, Stats, StatsBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -110,6 +110,15 @@ class Memory:
     async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
         found = [trace for trace in self._traces() if is_trace(trace, where)]
         return _page(found, lambda trace: (-trace.start, trace.trace_id), limit, after)
+
+    async def trace_histogram(self, where: TraceFilter, since: int, until: int, bucket: int) -> Histogram:
+        self._may("histogram")
+        found = [StartedTraces(start) for start in range(since, until, bucket)]
+        for trace in self._traces():
+            if is_trace(trace, where) and since <= trace.start < until:
+                found[(trace.start - since) // bucket].traces += 1
+                found[(trace.start - since) // bucket].failed += trace.status == "error"
+        return Histogram(found, since)
 
     async def groups(self, kind: Grouping, since: int, until: int, **_: Any) -> Page[Group]:
         return Page([], None)

@@ -72,6 +72,16 @@ async def test_traces_by_what_is_in_them(client: Any, unique: Any) -> None:
     assert await found(error="true", q="bOOm") == ["09"]
     assert await found(min_duration="2s") == ["00"]
     assert await found(min_duration="2001ms") == []
+    assert await found(type="tool_call") == ["00"]
+    assert await found(type="error,tool_call") == ["09", "00"]
+    assert await found(log_group="/elsewhere") == []
+    day = {**TIME, "bucket": "1h", "session": unique}
+    counted = await client.ok("/api/v1/stats/traces", **day)
+    assert (counted["traces"], counted["failed"], counted["complete_from"]) == (2, 1, counted["since"])
+    assert len(counted["buckets"]) == 24
+    [hour] = [each for each in counted["buckets"] if each["traces"]]
+    assert hour == {"start": "2026-01-31T12:00:00.000000Z", "traces": 2, "failed": 1}
+    assert (await client.ok("/api/v1/stats/traces", **day, type="tool_call"))["traces"] == 1
     assert (await client.ok(TRACES, session=unique, tool="look_up"))["traces"][0]["tools"] == ["look_up"]
 
 

@@ -49,6 +49,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/agents",
         "/api/v1/search",
         "/api/v1/stats",
+        "/api/v1/stats/traces",
         "/api/v1/auth/keys",
         "/api/v1/auth/keys/{key_id}",
         "/api/v1/admin/backup",
@@ -62,6 +63,11 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
             if path.startswith("/api/"):
                 assert {"401", "403", "429", "503"} <= set(operation["responses"])
                 assert {"200", "201"} & set(operation["responses"])
+
+    def named(path: str) -> set[str]:
+        return {parameter["name"] for parameter in schema["paths"][path]["get"]["parameters"]}
+
+    assert named("/api/v1/traces") - named("/api/v1/stats/traces") == {"fields", "format", "limit", "cursor"}
     names = [parameter["name"] for parameter in schema["paths"]["/api/v1/events"]["get"]["parameters"]]
     assert sorted(names) == sorted(
         [

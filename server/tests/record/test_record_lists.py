@@ -13,7 +13,7 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores import figures, grouping, newest, sifting
+from vectadb_server.stores import figures, grouping, histogram, newest, sifting
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
 from vectadb_server.stores.tallies import TooMuch
 
@@ -138,6 +138,10 @@ def wanted_traces(traces: list[Trace], where: TraceFilter) -> list[Trace]:
         found = [t for t in found if t.end >= t.start + where.min_duration]
     if where.failed is not None:
         found = [t for t in found if bool(t.errors) == where.failed]
+    if where.event_types:
+        found = [t for t in found if set(t.event_types) & set(where.event_types)]
+    if where.log_group is not None:
+        found = [t for t in found if where.log_group in t.log_groups]
     if where.text is not None:
         text = where.text.casefold()
         found = [t for t in found if text in f"{t.input}\n{t.output}\n{t.first_error}".casefold()]
@@ -207,6 +211,10 @@ async def test_every_filter_alone_and_combined(
     await stored(store, events)
     events = [found for event in events if (found := await store.event(event.event_id)) is not None]
     traces = await traces_of(store)
+    for trace in traces:
+        own = [event for event in events if event.trace == trace.trace_id]
+        assert trace.event_types == sorted({event.event_type for event in own})
+        assert trace.log_groups == sorted({event.source.log_group for event in own if event.source})
     if hasty:  # Every page is short, and chunks are smaller than many a tie.
         monkeypatch.setattr(newest, "FEW", 3)
         monkeypatch.setattr(newest, "MANY", 7)
@@ -255,6 +263,8 @@ async def test_every_filter_alone_and_combined(
             "model": "large/1",
             "min_duration": 40 * HOUR,
             "failed": rnd.choice((True, False)),
+            "event_types": tuple(rnd.sample(TYPES, 2)),
+            "log_group": "/h",
             "text": rnd.choice(("LOST", "quoted", "nothing")),
         }
         names = list(trace_choices)
@@ -264,6 +274,13 @@ async def test_every_filter_alone_and_combined(
         asked = TraceFilter(**chosen)
         listed = await Pages.of(lambda asked=asked, **page: store.trace_page(asked, **page), limit)
         assert listed.items == wanted_traces(traces, asked), asked
+        start, end = since - 5 * HOUR, until + HOUR
+        counted = await store.trace_histogram(asked, start, end, 7 * HOUR)
+        inside = [t for t in listed.items if start <= t.start < end]
+        for each in counted.buckets:
+            begun = [t for t in inside if each.start <= t.start < each.start + 7 * HOUR]
+            assert (each.traces, each.failed) == (len(begun), sum(t.status == "error" for t in begun)), asked
+        assert counted.complete_from == start
     assert not hasty or most > 20
 
 
@@ -373,3 +390,38 @@ async def test_stats_by_tool_model_and_agent_of_an_agent_or_session(
     monkeypatch.setattr(figures, "SECONDS", -1.0)
     with pytest.raises(TooMuch):
         await store.stats(since, until, bucket)
+
+
+async def test_a_histogram_says_from_when_on_it_is_complete(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = [line(f"r{n}", MIDNIGHT + n * SECOND, trace_id=f"t{n}") for n in range(7)]
+    await stored(store, events)
+    monkeypatch.setattr(newest, "FEW", 3)
+    monkeypatch.setattr(newest, "MANY", 3)
+    monkeypatch.setattr(histogram, "SECONDS", -1.0)
+    found = await store.trace_histogram(TraceFilter(), MIDNIGHT, MIDNIGHT + 10 * SECOND, SECOND)
+    assert MIDNIGHT < found.complete_from < MIDNIGHT + 7 * SECOND
+    complete = [each.traces for each in found.buckets if each.start > found.complete_from]
+    assert complete == [1] * (len(complete) - 3) + [0] * 3
+    assert sum(each.traces for each in found.buckets) < 7
+
+
+async def test_summaries_of_an_older_version_are_made_anew(store: SurrealStore) -> None:
+    await stored(store, made(40, seed=9))
+    before = await traces_of(store)
+    for day in await store.days():
+        async with store.segments.use(day) as db:
+            for row in await db.one("SELECT id, body FROM trace"):
+                body = msgspec.json.decode(row["body"])
+                del body["event_types"], body["log_groups"]
+                text = msgspec.json.encode(body).decode()
+                await db.run("UPDATE $ids SET body = $body RETURN NONE", {"ids": [row["id"]], "body": text})
+    async with store.segments.use("meta") as meta:
+        await meta.run("DELETE schema:summary RETURN NONE")
+    assert all(trace.event_types == [] for trace in await traces_of(store))
+    store.dirty.update(await store.days())  # as at every start
+    await store._upgrade()
+    async with Indexer(store, None) as indexer:
+        await indexer.wait_idle()
+    assert await traces_of(store) == before

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 AGENTS = ("ann", "bob", None)
-TYPES = ("log", "error", "tool_call", "tool_result", "message")
+TYPES = ("log", "error", "tool_call", "tool_result", "llm_end", "message")
 
 
 def made(count: int, seed: int) -> list[Event]:
@@ -42,7 +42,7 @@ def made(count: int, seed: int) -> list[Event]:
                 agent_id=rnd.choice(AGENTS),
                 session_id=rnd.choice(("s1", None)),
                 trace_id=rnd.choice((f"t{rnd.randrange(12)}", f"t{rnd.randrange(12)}", None)),
-                properties={"gen_ai.usage.input_tokens": rnd.randrange(9)},
+                properties={"gen_ai.usage.input_tokens": rnd.randrange(9), "model": rnd.choice(("small", "large"))},
             )
         )
     return found
@@ -200,6 +200,7 @@ async def stats_are_those_of(store: SurrealStore, events: list[Event], since: in
     traces = await store.traces(TraceFilter(), limit=1000) + await store.traces(
         TraceFilter(basis="time_window"), limit=1000
     )
+    models: set[str] = set()
     for each in found:
         end = min(each.start + bucket, until)
         inside = [event for event in events if each.start <= event.timestamp < end]
@@ -208,4 +209,13 @@ async def stats_are_those_of(store: SurrealStore, events: list[Event], since: in
         begun = [trace for trace in traces if each.start <= trace.start < end]
         assert (each.traces, each.failed) == (len(begun), sum(trace.status == "error" for trace in begun))
         assert each.input_tokens == sum(trace.tokens.input or 0 for trace in begun)
+        calls = [call for trace in begun for call in trace.calls if call.kind == "llm"]
+        for name, tally in each.models.items():
+            own = [call for call in calls if call.name == name]
+            assert tally.count == sum(call.count for call in own)
+            assert tally.tokens.input == sum(call.tokens.input or 0 for call in own)
+            assert tally.durations == sorted(us for call in own for us in call.durations)
+        assert each.models.keys() == {call.name for call in calls}
+        models |= each.models.keys()
         assert each.durations == sorted(t.end - t.start for t in begun if t.status in ("ok", "error"))
+    assert models == {"small", "large"}

@@ -7,14 +7,15 @@ import binascii
 import difflib
 import re
 import uuid
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 import msgspec
 from litestar.params import QueryParameter
 
 from vectadb_server.attribution import given_trace
+from vectadb_server.model import Basis, SpanStatus
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.stores.base import Cursor, EventFilter
+from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
 from vectadb_server.times import parse_when
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from litestar.handlers import BaseRouteHandler
 
 MAX_PAGE = 1_000
+STATUSES = get_args(SpanStatus)
 BEYOND_ANY_TIME = 2**62  # microseconds
 _LENGTH = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -44,6 +46,16 @@ Text = Annotated[
     str | None, QueryParameter(name="q", description="Text that occurs in it, in letters of either case; no pattern.")
 ]
 Failed = Annotated[bool | None, QueryParameter(name="error", description="Whether it tells of a failure.")]
+Statuses = Annotated[
+    list[str] | None, QueryParameter(name="status", description=f"How the trace stands: {', '.join(STATUSES)}.")
+]
+MinDuration = Annotated[
+    str | None, QueryParameter(name="min_duration", description="That took so long or longer: `500ms`, `30s`, `2m`.")
+]
+OfBasis = Annotated[
+    Basis | None,
+    QueryParameter(name="basis", description="What makes it one. `time_window` is listed only if asked for."),
+]
 Fields = Annotated[
     str | None,
     QueryParameter(
@@ -233,6 +245,47 @@ def event_filter(
         failed=error,
         tool=tool or None,
         model=model or None,
+        text=text or None,
+    )
+
+
+def trace_filter(
+    now: int,
+    *,
+    statuses: list[str] | None,
+    agent: str | None,
+    session: str | None,
+    basis: Basis | None,
+    since: str | None,
+    until: str | None,
+    request_id: str | None,
+    tool: str | None,
+    model: str | None,
+    min_duration: str | None,
+    error: bool | None,
+    types: list[str] | None,
+    log_group: str | None,
+    text: str | None,
+) -> TraceFilter:
+    """Return what the parameters of lists of traces say; an empty one is not given.
+
+    Raises:
+        Refusal: 400, a time, length or status is none.
+    """
+    return TraceFilter(
+        statuses=among("status", statuses, STATUSES),
+        agent_id=agent or None,
+        session_id=session or None,
+        basis=basis,
+        since=when("since", since, now),
+        until=when("until", until, now),
+        request_id=request_id or None,
+        tool=tool or None,
+        model=model or None,
+        min_duration=length("min_duration", min_duration) if min_duration else None,
+        failed=error,
+        event_types=listed(types),
+        log_group=log_group or None,
         text=text or None,
     )
 

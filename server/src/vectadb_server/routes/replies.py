@@ -127,7 +127,10 @@ class SpanReply(msgspec.Struct):
 
 
 class TraceReply(msgspec.Struct):
-    """Summary of a trace. ``errors``, ``events``, ``spans``… are counts; ``tools``, ``models``: those called."""
+    """Summary of a trace. ``errors``, ``events``, ``spans``… are counts; ``tools``, ``models``: those called.
+
+    ``event_types``, ``log_groups``: those of its events, at most 100 of each.
+    """
 
     trace_id: str
     trace_basis: Basis
@@ -151,6 +154,8 @@ class TraceReply(msgspec.Struct):
     first_error: str | None
     tools: list[str]
     models: list[str]
+    event_types: list[str]
+    log_groups: list[str]
 
 
 class TracePage(msgspec.Struct):
@@ -194,8 +199,22 @@ class Latency(msgspec.Struct):
     max: float | None
 
 
+class Share(msgspec.Struct):
+    """What one tool, model or agent did: its calls, or the traces of an agent; ``errors``: those that failed."""
+
+    name: str
+    count: int
+    errors: int
+    tokens: Tokens
+    cost_usd: float | None
+    latency_ms: Latency
+
+
 class Figures(msgspec.Struct):
-    """Counts over a stretch of time; ``traces`` started in it, ``failed`` of them in vain; ``latency_ms`` is theirs."""
+    """Counts over a stretch of time; ``traces`` started in it, ``failed`` of them in vain; ``latency_ms`` is theirs.
+
+    ``models``: what those traces called, the most called first, at most 100.
+    """
 
     start: str
     events: int
@@ -206,17 +225,7 @@ class Figures(msgspec.Struct):
     tokens: Tokens
     latency_ms: Latency
     cost_usd: float | None
-
-
-class Share(msgspec.Struct):
-    """What one tool, model or agent did: its calls, or the traces of an agent; ``errors``: those that failed."""
-
-    name: str
-    count: int
-    errors: int
-    tokens: Tokens
-    cost_usd: float | None
-    latency_ms: Latency
+    models: list[Share]
 
 
 class StatsReply(msgspec.Struct):
@@ -233,6 +242,29 @@ class StatsReply(msgspec.Struct):
     tools: list[Share]
     models: list[Share]
     agents: list[Share]
+
+
+class StartedReply(msgspec.Struct):
+    """Traces that started from ``start`` on, for the length of a bucket; ``failed`` ended in an error."""
+
+    start: str
+    traces: int
+    failed: int
+
+
+class HistogramReply(msgspec.Struct):
+    """The traces that a filter finds, by their start, and in all.
+
+    They are counted from the newest on, for a few seconds: what is before ``complete_from`` may lack some.
+    """
+
+    since: str
+    until: str
+    bucket_seconds: float
+    complete_from: str
+    traces: int
+    failed: int
+    buckets: list[StartedReply]
 
 
 class HourReply(msgspec.Struct):
@@ -374,4 +406,6 @@ def trace_reply(trace: Trace) -> TraceReply:
         first_error=trace.first_error,
         tools=[calls.name for calls in trace.calls if calls.kind == "tool"],
         models=[calls.name for calls in trace.calls if calls.kind == "llm"],
+        event_types=trace.event_types,
+        log_groups=trace.log_groups,
     )

@@ -14,7 +14,7 @@ from vectadb_server.model import Tokens
 from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.errors import Refusal
-from vectadb_server.routes.replies import Figures, Latency, Share, StatsReply
+from vectadb_server.routes.replies import Figures, HistogramReply, Latency, Share, StartedReply, StatsReply
 from vectadb_server.services import Services
 from vectadb_server.stores.tallies import TooMuch
 from vectadb_server.times import rfc3339
@@ -56,13 +56,7 @@ async def read_stats(
 
     Without them it is the last day. What cannot be counted in ten seconds is refused: ask for a shorter time.
     """
-    start, end = q.span_of_time(since, until, services.now(), back=_DAY)
-    length = _length(bucket) if bucket else next((step for step in _STEPS if end - start <= step * _FEW), _STEPS[-1])
-    # Stretches begin at round times, so that the same ones come back when somebody asks again.
-    start, end = start - start % length, end + -end % length
-    if (end - start) // length > _MOST:
-        text = f"that makes more than {_MOST:,} buckets. Next: choose a longer bucket or a shorter time"
-        raise Refusal(400, text, code="invalid_query")
+    start, end, length = _stretches(since, until, bucket, services.now())
     try:
         found = await services.record.stats(start, end, length, agent_id=agent or None, session_id=session or None)
     except TooMuch as error:
@@ -73,13 +67,90 @@ async def read_stats(
             since=rfc3339(start),
             until=rfc3339(end),
             bucket_seconds=length / _SECOND,
-            total=_figures(start, buckets),
-            buckets=[_figures(each.start, [each]) for each in buckets],
+            total=_figures(start, buckets, found.models),
+            buckets=[_figures(each.start, [each], each.models) for each in buckets],
             tools=_shares(found.tools),
             models=_shares(found.models),
             agents=_shares(found.agents),
         )
     )
+
+
+@get(
+    "/api/v1/stats/traces",
+    opt={"scope": "read"},
+    tags=["stats"],
+    responses=docs.replies(HistogramReply, "How many started when"),
+)
+async def read_histogram(
+    services: NamedDependency[SkipValidation[Services]],
+    bucket: _Bucket = None,
+    status: q.Statuses = None,
+    agent: q.AgentId = None,
+    session: q.SessionId = None,
+    basis: q.OfBasis = None,
+    since: q.Since = None,
+    until: q.Until = None,
+    request_id: q.RequestId = None,
+    tool: q.Tool = None,
+    model: q.Model = None,
+    min_duration: q.MinDuration = None,
+    error: q.Failed = None,
+    types: q.EventTypes = None,
+    log_group: q.LogGroup = None,
+    text: q.Text = None,
+) -> Response[HistogramReply]:
+    """Count the traces that `GET /api/v1/traces` lists with the same filters, by their start, in stretches of time.
+
+    Stretches are as in `GET /api/v1/stats`; of the first and last, what is before `since` or after `until` is left out.
+    """
+    now = services.now()
+    where = q.trace_filter(
+        now,
+        statuses=status,
+        agent=agent,
+        session=session,
+        basis=basis,
+        since=since,
+        until=until,
+        request_id=request_id,
+        tool=tool,
+        model=model,
+        min_duration=min_duration,
+        error=error,
+        types=types,
+        log_group=log_group,
+        text=text,
+    )
+    start, end, length = _stretches(since, until, bucket, now)
+    found = await services.record.trace_histogram(where, start, end, length)
+    return Response(
+        HistogramReply(
+            since=rfc3339(start),
+            until=rfc3339(end),
+            bucket_seconds=length / _SECOND,
+            complete_from=rfc3339(found.complete_from),
+            traces=sum(each.traces for each in found.buckets),
+            failed=sum(each.failed for each in found.buckets),
+            buckets=[StartedReply(rfc3339(each.start), each.traces, each.failed) for each in found.buckets],
+        )
+    )
+
+
+def _stretches(since: str | None, until: str | None, bucket: str | None, now: int) -> tuple[int, int, int]:
+    """Return the whole stretches that hold the time asked about, and the length of one.
+
+    Raises:
+        Refusal: 400, they cannot be read, or are too many.
+    """
+    start, end = q.span_of_time(since, until, now, back=_DAY)
+    length = _length(bucket) if bucket else next((step for step in _STEPS if end - start <= step * _FEW), _STEPS[-1])
+    # They begin at round times, so that the same ones come back when somebody asks again.
+    start, end = start - start % length, end + -end % length
+    if (end - start) // length > _MOST:
+        text = f"that makes more than {_MOST:,} buckets. Next: choose a longer bucket or a shorter time"
+        raise Refusal(400, text, code="invalid_query")
+    return start, end, length
 
 
 def _length(text: str) -> int:
@@ -91,7 +162,7 @@ def _length(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]] * _SECOND
 
 
-def _figures(start: int, buckets: Sequence[StatsBucket]) -> Figures:
+def _figures(start: int, buckets: Sequence[StatsBucket], models: dict[str, Tally]) -> Figures:
     types: dict[str, int] = {}
     for bucket in buckets:
         for name, count in bucket.types.items():
@@ -108,6 +179,7 @@ def _figures(start: int, buckets: Sequence[StatsBucket]) -> Figures:
         tokens=Tokens(sum(bucket.input_tokens for bucket in buckets), sum(bucket.output_tokens for bucket in buckets)),
         latency_ms=_latency(durations),
         cost_usd=round(math.fsum(costs), 9) if costs else None,
+        models=_shares(models),
     )
 
 
@@ -130,4 +202,4 @@ def _percentile(ascending: Sequence[int], share: int) -> float | None:
     return ascending[max(0, -(-len(ascending) * share // 100) - 1)] / 1000
 
 
-HANDLERS: list[Any] = [read_stats]
+HANDLERS: list[Any] = [read_stats, read_histogram]

@@ -4,54 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get
 from litestar.di import NamedDependency
-from litestar.params import PathParameter, QueryParameter, SkipValidation
+from litestar.params import PathParameter, SkipValidation
 
 from vectadb_server import spans
 from vectadb_server.erasing import ErasedTrace
-from vectadb_server.model import Basis, SpanStatus
 from vectadb_server.routes import docs, lists
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import TracePage, TraceReply, WholeTrace, event_reply, span_reply, trace_reply
 from vectadb_server.services import Services
-from vectadb_server.stores.base import TraceFilter
 from vectadb_server.stores.engine import Conflict
 
 _TAGS = ["traces"]
-_STATUSES = get_args(SpanStatus)
 _AT_ONCE = 500  # events whose spans are built in some milliseconds; more are built beside the event loop
-
-_Statuses = Annotated[
-    list[str] | None, QueryParameter(name="status", description=f"How the trace stands: {', '.join(_STATUSES)}.")
-]
-_MinDuration = Annotated[
-    str | None, QueryParameter(name="min_duration", description="That took so long or longer: `500ms`, `30s`, `2m`.")
-]
-_Basis = Annotated[
-    Basis | None,
-    QueryParameter(name="basis", description="What makes it one. `time_window` is listed only if asked for."),
-]
 
 
 @get("/api/v1/traces", tags=_TAGS, opt={"scope": "read"}, responses=docs.listed(TracePage, "A page"))
 async def list_traces(
     request: Request[Any, Any, Any],
     services: NamedDependency[SkipValidation[Services]],
-    status: _Statuses = None,
+    status: q.Statuses = None,
     agent: q.AgentId = None,
     session: q.SessionId = None,
-    basis: _Basis = None,
+    basis: q.OfBasis = None,
     since: q.Since = None,
     until: q.Until = None,
     request_id: q.RequestId = None,
     tool: q.Tool = None,
     model: q.Model = None,
-    min_duration: _MinDuration = None,
+    min_duration: q.MinDuration = None,
     error: q.Failed = None,
+    types: q.EventTypes = None,
+    log_group: q.LogGroup = None,
     text: q.Text = None,
     fields: q.Fields = None,
     output: q.Format = None,
@@ -60,22 +48,25 @@ async def list_traces(
 ) -> Response[TracePage]:
     """List traces, newest start first. All filters given must hold; `since` and `until` are about the start.
 
-    `q` looks in what was asked, what was answered, and the first error.
+    `type` and `log_group` are about its events: one is enough. `q` looks in what was asked, what was answered, and the
+    first error.
     """
-    now = services.now()
-    where = TraceFilter(
-        statuses=q.among("status", status, _STATUSES),
-        agent_id=agent or None,
-        session_id=session or None,
+    where = q.trace_filter(
+        services.now(),
+        statuses=status,
+        agent=agent,
+        session=session,
         basis=basis,
-        since=q.when("since", since, now),
-        until=q.when("until", until, now),
-        request_id=request_id or None,
-        tool=tool or None,
-        model=model or None,
-        min_duration=q.length("min_duration", min_duration) if min_duration else None,
-        failed=error,
-        text=text or None,
+        since=since,
+        until=until,
+        request_id=request_id,
+        tool=tool,
+        model=model,
+        min_duration=min_duration,
+        error=error,
+        types=types,
+        log_group=log_group,
+        text=text,
     )
     return await lists.answer(
         request,

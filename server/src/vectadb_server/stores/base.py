@@ -11,7 +11,7 @@ from vectadb_server.model import Basis, Event, SpanStatus, Tokens, Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vectadb_server.stores.tallies import Stats
+    from vectadb_server.stores.tallies import Histogram, Stats
 
 Mode = Literal["hybrid", "semantic", "text"]
 Grouping = Literal["session", "agent"]
@@ -211,7 +211,8 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
 
     Traces that are only a quarter of an hour of a stream (basis ``time_window``) are left out unless ``basis`` asks
     for them. ``tool``, ``model``: that it called. ``min_duration``: microseconds. ``failed``: whether any event of it
-    tells of a failure. ``text`` occurs in what was asked, answered, or the first error, in letters of either case.
+    tells of a failure. ``event_types``: it has an event of one of these. ``log_group``: it has an event from there.
+    ``text`` occurs in what was asked, answered, or the first error, in letters of either case.
     """
 
     statuses: tuple[SpanStatus, ...] = ()
@@ -225,7 +226,15 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     model: str | None = None
     min_duration: int | None = None
     failed: bool | None = None
+    event_types: tuple[str, ...] = ()
+    log_group: str | None = None
     text: str | None = None
+
+    @property
+    def of_columns(self) -> bool:
+        """Whether columns of its row tell if a trace is meant, without its body."""
+        inside = (self.request_id, self.tool, self.model, self.min_duration, self.failed, self.log_group, self.text)
+        return not self.event_types and all(asked is None for asked in inside)
 
 
 class Group(msgspec.Struct, kw_only=True):
@@ -322,6 +331,10 @@ class RecordReader(Protocol):
 
     async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
         """As :meth:`traces`, in bounded time: a page that was long to look for is short, and goes on after ``next``."""
+        ...
+
+    async def trace_histogram(self, where: TraceFilter, since: int, until: int, bucket: int) -> Histogram:
+        """Count the traces that start in each ``bucket`` microseconds of ``[since, until)``, newest first, bounded."""
         ...
 
     async def groups(

@@ -43,10 +43,20 @@ def of_traces(where: TraceFilter) -> tuple[list[str], dict[str, Any]]:
     if where.basis is None:
         made.sql.append("basis != 'time_window'")
     made.equal("basis", where.basis)
-    for text in (where.request_id, where.tool, where.model):
+    for text in (where.request_id, where.tool, where.model, where.log_group):
         made.contained("body", text)
+    if where.event_types:
+        made.some("body", [f'"{as_json(name)}"' for name in where.event_types])
     made.contained("string::lowercase(body)", where.text)
     return made.sql, made.values
+
+
+def index_of_traces(where: TraceFilter) -> tuple[str, str, dict[str, Any]]:
+    """Return the table with the index by which few rows are looked at, and the condition and values that it needs."""
+    for column, name in (("session", where.session_id), ("agent", where.agent_id)):
+        if name is not None:
+            return f"trace WITH INDEX trace_{column}", f"{column} = $the_name", {"the_name": name}
+    return "trace WITH INDEX trace_newest", "", {}
 
 
 class _Conditions:

@@ -84,8 +84,9 @@ async def count(
         each.types = dict(sorted((+counts).items()))  # Without those of which nothing is left.
         each.events, each.errors = counts.total(), counts["error"]
         each.durations.sort()
-    for tally in (*found.tools.values(), *found.models.values(), *found.agents.values()):
-        tally.durations.sort()
+    for tallies in (found.tools, found.models, found.agents, *(each.models for each in found.buckets)):
+        for tally in tallies.values():
+            tally.durations.sort()
     return found
 
 
@@ -106,8 +107,8 @@ def _add(found: Stats, trace: Trace, since: int, bucket: int) -> None:
     if trace.cost_usd is not None:
         each.cost_usd = round((each.cost_usd or 0.0) + trace.cost_usd, 9)
     for calls in trace.calls:
-        kind = found.tools if calls.kind == "tool" else found.models
-        _tally(kind, calls.name, calls.count, calls.errors, calls.tokens, calls.cost_usd, calls.durations)
+        for kind in (found.tools,) if calls.kind == "tool" else (found.models, each.models):
+            _tally(kind, calls.name, calls.count, calls.errors, calls.tokens, calls.cost_usd, calls.durations)
     if trace.agent_id is not None:
         failed = int(trace.status == "error")
         _tally(found.agents, trace.agent_id, 1, failed, trace.tokens, trace.cost_usd, ended)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from vectadb_server.selection import is_event, is_trace
 from vectadb_server.stores import conditions as conditions_of
-from vectadb_server.stores import digests, figures, minutes, rows
+from vectadb_server.stores import digests, figures, histogram, minutes, rows
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.grouping import Groups
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, Page, TraceFilter
     from vectadb_server.stores.newest import Chunks
     from vectadb_server.stores.segments import Segments
-    from vectadb_server.stores.tallies import Stats
+    from vectadb_server.stores.tallies import Histogram, Stats
 
 _CHUNK = 500
 _NEAR = 3_600_000_000
@@ -177,16 +177,16 @@ class Reading(RecordReader):
 
     async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
         """See :class:`RecordReader`."""
-        listing = _TRACES
         conditions, values = conditions_of.of_traces(where)
-        for column, name in (("session", where.session_id), ("agent", where.agent_id)):
-            if name is not None:
-                listing = _TRACES._replace(source=f"trace WITH INDEX trace_{column}", bound=f"{column} = $the_name")
-                values["the_name"] = name
-                break
-        chunks = ByIndex(self._segments, listing, conditions, values, lambda trace: is_trace(trace, where))
+        source, bound, more = conditions_of.index_of_traces(where)
+        listing = _TRACES._replace(source=source, bound=bound)
+        chunks = ByIndex(self._segments, listing, conditions, {**values, **more}, lambda trace: is_trace(trace, where))
         search = Newest(await self._trace_bounds(), _trace_place, chunks)
         return await search.page(_range(where.since, where.until), limit=limit, after=after)
+
+    async def trace_histogram(self, where: TraceFilter, since: int, until: int, bucket: int) -> Histogram:
+        """See :class:`RecordReader`."""
+        return await histogram.count(self._segments, await self._trace_bounds(), where, (since, until, bucket))
 
     async def groups(
         self, kind: Grouping, since: int, until: int, *, arrived: int, limit: int, after: Cursor | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from vectadb_server import tracing
+from vectadb_server import ids, tracing
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
 from vectadb_server.blocks import ERASED
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _PAGE = 1_000
+#: Of what a trace's summary holds: 2 since it has the types and log groups of the trace's events.
+SUMMARY_VERSION = 2
 
 
 class SurrealStore(WorkLists):
@@ -84,10 +86,23 @@ class SurrealStore(WorkLists):
         async with self._segments.use(META) as meta:
             [version] = await meta.one("SELECT VALUE version FROM schema:digest") or [1]
             [counted] = await meta.one("SELECT VALUE version FROM schema:minute") or [0]
+            [summed] = await meta.one("SELECT VALUE version FROM schema:summary") or [1]
         if version < digests.VERSION:
             await self._upgrade_digests()
         if counted < minutes.VERSION:
             await self._upgrade_minutes()
+        if summed < SUMMARY_VERSION:
+            await self._upgrade_summaries()
+
+    async def _upgrade_summaries(self) -> None:
+        """Have the indexer sum up every trace once more."""
+        for day in await self._segments.days():
+            async with self._segments.use(day) as db:
+                names = [key_of(ref) for ref in await db.one("SELECT VALUE id FROM trace")]
+                for i in range(0, len(names), _PAGE):
+                    stale = [{"id": name, "version": ids.uuid7()} for name in names[i : i + _PAGE]]
+                    await insisted(db, "INSERT IGNORE INTO stale $stale RETURN NONE", {"stale": stale})
+        await self._note_upgrade("summary", SUMMARY_VERSION)
 
     async def _upgrade_minutes(self) -> None:
         for day in await self._segments.days():

@@ -11,7 +11,8 @@ class StatsBucket(msgspec.Struct):
     """What happened from ``start`` on, for the length of one bucket (microseconds).
 
     ``types`` counts events by ``event_type``; ``errors`` those of the type ``error``. The rest is over the traces that
-    started in the bucket: ``failed`` ended in an error; ``durations`` are theirs, microseconds, ascending.
+    started in the bucket: ``failed`` ended in an error; ``durations`` are theirs, microseconds, ascending;
+    ``models``: what they called each for.
     """
 
     start: int
@@ -24,6 +25,7 @@ class StatsBucket(msgspec.Struct):
     output_tokens: int
     durations: list[int]
     cost_usd: float | None = None
+    models: dict[str, Tally] = {}
 
 
 class Tally(msgspec.Struct):
@@ -43,6 +45,21 @@ class Stats(msgspec.Struct):
     tools: dict[str, Tally] = {}
     models: dict[str, Tally] = {}
     agents: dict[str, Tally] = {}
+
+
+class StartedTraces(msgspec.Struct):
+    """Traces that started in a bucket from ``start`` on; ``failed`` ended in an error."""
+
+    start: int
+    traces: int = 0
+    failed: int = 0
+
+
+class Histogram(msgspec.Struct):
+    """Traces by their start; before ``complete_from``, microseconds, there may be more than were counted."""
+
+    buckets: list[StartedTraces]
+    complete_from: int
 
 
 class TooMuch(Exception):
