@@ -54,7 +54,7 @@ recordings: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(SOURCES) benchmarks demo
+	$(BIN)/mypy $(SOURCES) $(wildcard examples/*/*.py) benchmarks demo
 
 clean:
 	rm -rf $(VENV) .venv-recordings .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -85,25 +85,23 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Every distribution of ours, the examples not: what somebody has who installed agent and server."""
     with once(tmp_path_factory, "installed") as (folder, first):
-        environment = Environment(folder, wheels)
         if first:
-            uv(["venv", "--quiet", "--python", sys.executable, folder])
-            environment.install(*(environment.wheel(distribution(room)) for room in ROOMS))
-    return environment
+            new(folder, wheels, *map(distribution, ROOMS))
+    return Environment(folder, wheels)
 
 
 @pytest.fixture
 def new_environment(wheels: Path, tmp_path: Path) -> Callable[..., Environment]:
-    """Return what makes an environment of the test's own, with the requirements that it is given."""
+    """Return what makes an environment of the test's own, with the distributions that it is given."""
+    return lambda *names: new(tmp_path / "environment", wheels, *names)
 
-    def made(*names: str) -> Environment:
-        path = tmp_path / "environment"
-        uv(["venv", "--quiet", "--python", sys.executable, path])
-        environment = Environment(path, wheels)
-        environment.install(*(environment.wheel(*name.rstrip("]").split("[")) for name in names))
-        return environment
 
-    return made
+def new(path: Path, wheels: Path, *names: str) -> Environment:
+    """Make an environment with these distributions, ``vectadb-agent[testing]`` for example."""
+    uv(["venv", "--quiet", "--python", sys.executable, path])
+    environment = Environment(path, wheels)
+    environment.install(*(environment.wheel(*name.rstrip("]").split("[")) for name in names))
+    return environment
 
 
 def build(room: Path, folder: Path) -> None:
