@@ -57,10 +57,14 @@ class Keys(Protocol):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Whoever asks. Without a ``key`` it is the server's owner, or, while there is no key, anybody."""
+    """Whoever asks. Without a ``key`` it is the server's owner, or, while there is no key, anybody.
+
+    ``signed_in``: a cookie stands for the key (:mod:`~vectadb_server.signins`).
+    """
 
     scopes: tuple[Scope, ...]
     key: Key | None = None
+    signed_in: bool = False
 
     def allowed(self, wanted: Sequence[Scope]) -> bool:
         """Whether it may do what one of ``wanted`` is for."""
@@ -114,6 +118,29 @@ class Access:
         key = (await self._known()).get(keys.id_of(text))
         if key is None or not key.is_text(text):
             raise BadKey("the key is not known here")
+        return self._holder(key)
+
+    async def knows(self) -> Callable[[str], bool]:
+        """Return what says whether there is, or was, a key of some id.
+
+        Raises:
+            StoreUnavailable: nobody knows.
+        """
+        return (await self._known()).__contains__
+
+    async def signed_in(self, key_id: str) -> Caller:
+        """Return who has signed in with the key of this id.
+
+        Raises:
+            BadKey: it opens nothing any more.
+            StoreUnavailable: nobody knows.
+        """
+        key = (await self._known()).get(key_id)
+        if key is None:
+            raise BadKey("the key is not known here")
+        return self._holder(key, signed_in=True)
+
+    def _holder(self, key: Key, *, signed_in: bool = False) -> Caller:
         now = self._now()
         if key.revoked is not None:
             raise BadKey(f"the key {key.id} was revoked")
@@ -122,7 +149,7 @@ class Access:
         if now - self._noted.get(key.id, key.used or 0) >= _USED:
             self._noted[key.id] = now
             self._beside(self._touch(key.id, now))
-        return Caller(key.scopes, key)
+        return Caller(key.scopes, key, signed_in)
 
     async def opens(self, text: str) -> bool:
         """Whether ``text`` is a key that holds.

@@ -13,6 +13,7 @@ from vectadb_server import prices
 from vectadb_server.access import Access
 from vectadb_server.metrics import Metrics
 from vectadb_server.settings import Settings, check_reach, secret
+from vectadb_server.signins import SignIns
 from vectadb_server.spans import LISTED
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
 
@@ -89,6 +90,7 @@ class Services:
     eraser: Eraser | None = None
     backups: Backups | None = None
     access: Access = field(default_factory=Access)
+    sign_ins: SignIns = field(default_factory=SignIns)
     metrics: Metrics = field(default_factory=Metrics)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
@@ -118,6 +120,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.stores.buckets import BucketStore
     from vectadb_server.stores.directories import Directories
     from vectadb_server.stores.keys import KeyStore
+    from vectadb_server.stores.signins import SignInStore
     from vectadb_server.stores.space import Space
 
     known = prices.load(settings.prices)
@@ -176,6 +179,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             following=following,
             backups=Backups(store.segments) if isinstance(store.segments, Directories) else None,
             access=access,
+            sign_ins=SignIns(SignInStore(store.segments)),
             metrics=metrics,
             horizon=expiry.horizon,
             eraser=eraser,

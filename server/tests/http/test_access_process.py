@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from vectadb_server import owner_socket
+from vectadb_server.signins import COOKIE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +107,28 @@ def test_a_revoked_key_opens_nothing(keyed: Any, run: Any, make: Any, data: Path
         reply = client.get("/api/v1/traces")
         assert (reply.status_code, "was revoked" in reply.json()["message"]) == (401, True)
     assert run("keys", "revoke", "nosuchkey000", "--data-dir", str(data)).returncode == 1
+
+
+def test_a_sign_in_and_what_it_follows_end_with_the_key(keyed: Any, make: Any) -> None:
+    key = make("--scope", "read")
+    first = {"Authorization": f"Bearer {FIRST}"}
+    with httpx.Client(base_url=keyed.url, timeout=30) as client:
+        client.post("/api/v1/auth/session", json={"key": key}).raise_for_status()
+        SECRETS.add(client.cookies[COOKIE].rpartition("_")[2])
+        assert client.get("/api/v1/auth/me").json()["signed_in"]
+        with client.stream("GET", "/api/v1/events/stream") as stream:
+            assert stream.status_code == 200
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry")
+            event = {**EVENT, "raw": "before"}
+            httpx.post(f"{keyed.url}/api/v1/events", json=event, headers=first).raise_for_status()
+            assert "before" in next(line for line in lines if line.startswith("data"))
+            revoked = httpx.delete(f"{keyed.url}/api/v1/auth/keys/{key.split('_')[1]}", headers=first)
+            assert revoked.json()["revoked"]
+            httpx.post(f"{keyed.url}/api/v1/events", json=EVENT, headers=first).raise_for_status()
+            assert not any(line.startswith("data") for line in lines)
+        reply = client.get("/api/v1/traces")
+        assert (reply.status_code, "was revoked" in reply.json()["message"]) == (401, True)
 
 
 def test_whatever_carries_a_key_the_log_does_not(keyed: Any, make: Any) -> None:

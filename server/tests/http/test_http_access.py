@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar, get
 
@@ -20,6 +21,7 @@ from vectadb_server.keys import Key
 from vectadb_server.limits import Bucket, Lease, Limiter, leased
 from vectadb_server.routes.enforce import Undeclared, check_declared, scopes_of
 from vectadb_server.settings import Origins
+from vectadb_server.signins import COOKIE, SignIn, SignIns
 from vectadb_server.stores.base import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 TIME = "2026-01-31T12:00:00Z"
+TEXTS = {scope: keys.minted()[0] for scope in keys.SCOPES}
 EVENT = {"timestamp": TIME, "raw": "x"}
 #: What a route takes, where that is not nothing.
 BODIES: dict[str, Any] = {
@@ -36,9 +39,9 @@ BODIES: dict[str, Any] = {
     "/api/v1/events/batch": {"events": [EVENT]},
     "/api/v1/events/missing": {"records": [{"event_id": str(uuid.uuid4()), "timestamp": TIME}]},
     "/api/v1/search": {"query": "x"},
+    "/api/v1/auth/session": {"key": TEXTS["read"]},
     "/api/v1/auth/keys": {"name": "n", "scopes": ["read"]},
 }
-TEXTS = {scope: keys.minted()[0] for scope in keys.SCOPES}
 
 
 class Held:
@@ -61,6 +64,24 @@ class Held:
 
     async def touch(self, key_id: str, now: int) -> None:
         return
+
+
+class HeldSignIns:
+    """The sign-ins of the record store, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, SignIn] = {}
+        self.finds = 0
+
+    async def find(self, digest: str) -> SignIn | None:
+        self.finds += 1
+        return self.rows.get(digest)
+
+    async def add(self, made: SignIn, now: int) -> None:
+        self.rows[made.digest] = made
+
+    async def remove(self, digest: str) -> None:
+        self.rows.pop(digest, None)
 
 
 class Buckets:
@@ -86,10 +107,17 @@ def held() -> Held:
 
 
 @pytest.fixture
-def keyed_of(services_of: Callable[..., Services], held: Held) -> Callable[..., httpx.AsyncClient]:
+def held_sign_ins() -> HeldSignIns:
+    return HeldSignIns()
+
+
+@pytest.fixture
+def keyed_of(
+    services_of: Callable[..., Services], held: Held, held_sign_ins: HeldSignIns
+) -> Callable[..., httpx.AsyncClient]:
     def make(*, client: tuple[str, int] | None = ("10.1.2.3", 5), **changed: Any) -> httpx.AsyncClient:
         access = Access(held, Limiter(Buckets(), lambda: 0.0))
-        services = dataclasses.replace(services_of(**changed), access=access)
+        services = dataclasses.replace(services_of(**changed), access=access, sign_ins=SignIns(held_sign_ins))
         transport = httpx.ASGITransport(application(services), raise_app_exceptions=False, client=client)  # type: ignore[arg-type]
         return httpx.AsyncClient(transport=transport, base_url="http://vectadb.example")
 
@@ -111,7 +139,9 @@ async def test_every_route_is_refused_without_the_right_scope(services_of: Any, 
     found = list(walked(routes(services_of())))
     assert len(found) >= 22
     public = {path for _, path, scopes in found if scopes == ("public",)}
-    assert {path for path in public if not path.startswith("/schema")} == {"/", "/health", "/health/ready"}
+    assert {path for path in public if not path.startswith("/schema")} == {
+        *("/", "/health", "/health/ready", "/api/v1/auth/me", "/api/v1/auth/session")
+    }
     async with keyed_of() as client:
         for method, path, scopes in found:
             asked = {"method": method, "url": re.sub(r"\{\w+(:\w+)?\}", str(uuid.uuid4()), path)}
@@ -120,6 +150,7 @@ async def test_every_route_is_refused_without_the_right_scope(services_of: Any, 
             reply = await client.request(**asked)
             if "public" in scopes:
                 assert reply.status_code in (200, 404), (method, path, reply.text)
+                client.cookies.clear()
                 continue
             assert reply.status_code == 401, (method, path)
             assert reply.headers["www-authenticate"] == 'Bearer realm="vectadb"'
@@ -138,6 +169,103 @@ async def test_every_route_is_refused_without_the_right_scope(services_of: Any, 
                     assert reply.status_code == 403, (method, path, scope)
                     assert f"the scope {' or '.join(scopes)}" in reply.json()["message"]
                     assert f"has {scope}" in reply.json()["message"]
+
+
+async def test_every_route_takes_the_cookie_of_a_sign_in_and_changes_only_what_our_own_page_asks_for(
+    services_of: Any, keyed_of: Any
+) -> None:
+    found = [each for each in walked(routes(services_of())) if "public" not in each[2]]
+    for scope in keys.SCOPES:
+        async with keyed_of() as client:
+            own = str(client.base_url).rstrip("/")
+            assert (await sign_in(client, scope)).status_code == 200
+            for method, path, scopes in found:
+                asked = {"method": method, "url": re.sub(r"\{\w+(:\w+)?\}", str(uuid.uuid4()), path)}
+                if path in BODIES and method == "POST":
+                    asked["json"] = BODIES[path]
+                reply = await client.request(**asked, headers={"Origin": own})
+                wanted = (200, 201, 404, 503) if scope in scopes or scope == "admin" else (403,)
+                assert reply.status_code in wanted, (method, path, scope, reply.text)
+                if method != "GET":
+                    for headers in ({}, {"Origin": "null"}, {"Origin": "http://other.vectadb.example"}):
+                        reply = await client.request(**asked, headers=headers)
+                        assert reply.status_code == 403, (method, path, headers)
+                        assert "may " in reply.json()["message"]
+
+
+async def sign_in(client: httpx.AsyncClient, scope: str, **headers: str) -> httpx.Response:
+    return await client.post("/api/v1/auth/session", json={"key": TEXTS[scope]}, headers=headers)
+
+
+async def test_signing_in_and_out(keyed_of: Any, held: Held, held_sign_ins: HeldSignIns) -> None:
+    async with keyed_of() as client:
+        stranger = (await client.get("/api/v1/auth/me")).json()
+        assert (stranger["keys_needed"], stranger["scopes"], stranger["signed_in"]) == (True, [], False)
+        by_key = (await client.get("/api/v1/auth/me", headers=bearer("ingest"))).json()
+        assert (by_key["scopes"], by_key["key_name"], by_key["signed_in"]) == (["ingest"], "ingest", False)
+        reply = await sign_in(client, "read")
+        cookie = reply.headers["set-cookie"]
+        assert cookie.endswith("; Path=/; Max-Age=604800; HttpOnly; SameSite=Strict")
+        token = client.cookies[COOKIE]
+        assert token not in reply.text
+        assert TEXTS["read"] not in f"{token}{reply.text}{held_sign_ins.rows}"
+        me = (await client.get("/api/v1/auth/me")).json()
+        assert (me["scopes"], me["key_name"], me["signed_in"]) == (["read"], "read", True)
+        assert (await client.get("/api/v1/traces")).status_code == 200
+        reply = await client.get("/api/v1/traces", headers={"X-API-Key": keys.minted()[0]})
+        assert reply.status_code == 401  # what is said outright counts, not the cookie
+        other = (await client.delete("/api/v1/auth/session")).headers["set-cookie"]
+        assert f"{COOKIE}=; Path=/; Max-Age=0" in other
+        assert not held_sign_ins.rows
+        reply = await client.get("/api/v1/traces", headers={"Cookie": f"{COOKIE}={token}"})
+        assert (reply.status_code, "sign in again" in reply.json()["message"]) == (401, True)
+        assert "Secure" in (await sign_in(client, "read", Origin="https://vectadb.example")).headers["set-cookie"]
+    async with keyed_of() as client:
+        for body, status in (
+            ({"key": keys.minted()[0]}, 401),
+            ({"key": ""}, 422),
+            ({"key": "x" * 600}, 422),
+            ({"keys": "x"}, 422),
+            ({"key": "x" * 5_000}, 413),
+            ("no object", 422),
+        ):
+            reply = await client.post("/api/v1/auth/session", json=body)
+            assert reply.status_code == status, reply.text
+            assert "set-cookie" not in reply.headers
+        for wrong in ("x", f"vds_{keys.minted()[1]}_{token[-32:]}", token[:-1]):
+            reply = await client.get("/api/v1/traces", headers={"Cookie": f"a=b; {COOKIE}={wrong}"})
+            assert reply.status_code == 401
+        finds = held_sign_ins.finds
+        await client.get("/api/v1/traces", headers={"Cookie": f"{COOKIE}=vds_{keys.minted()[1]}_{token[-32:]}"})
+        assert held_sign_ins.finds == finds, "looked up, though its key is not known"
+
+
+async def test_a_sign_in_ends_with_its_key_and_in_time(
+    keyed_of: Any, held: Held, held_sign_ins: HeldSignIns, monkeypatch: Any
+) -> None:
+    async with keyed_of() as client:
+        await sign_in(client, "read")
+        row = held.rows[keys.id_of(TEXTS["read"])]
+        assert (await client.get("/api/v1/traces")).status_code == 200
+        held.rows[row.id] = msgspec.structs.replace(row, revoked=1)
+        monkeypatch.setattr("vectadb_server.access.FRESH", 0.0)
+        monkeypatch.setattr("vectadb_server.access._RENEWED", 0.0)
+        reply = await client.get("/api/v1/traces")
+        assert (reply.status_code, "was revoked" in reply.json()["message"]) == (401, True)
+        held.rows[row.id] = row
+        assert (await client.get("/api/v1/traces")).status_code == 200
+        [(digest, kept)] = held_sign_ins.rows.items()
+        held_sign_ins.rows[digest] = msgspec.structs.replace(kept, expires=1)
+        monkeypatch.setattr("vectadb_server.signins.FRESH", 0.0)
+        reply = await client.get("/api/v1/traces")
+        assert (reply.status_code, "has expired" in reply.json()["message"]) == (401, True)
+
+
+async def test_without_keys_nobody_signs_in(fake: Any) -> None:
+    reply = await fake.post("/api/v1/auth/session", json={"key": TEXTS["read"]})
+    assert (reply.status_code, "set-cookie" in reply.headers) == (409, False)
+    me = (await fake.get("/api/v1/auth/me")).json()
+    assert (me["keys_needed"], me["scopes"]) == (False, ["ingest", "read", "admin"])
 
 
 async def test_what_declares_nothing_does_not_start() -> None:

@@ -26,6 +26,7 @@ from litestar.router import Router
 from vectadb_server import __version__
 from vectadb_server.routes.errors import not_found
 from vectadb_server.routes.replies import ErrorReply
+from vectadb_server.signins import COOKIE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,7 @@ SEARCH: dict[str, Any] = {
 RECORDS: dict[str, Any] = {
     "records": [{"event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11", "timestamp": "2026-01-31T12:00:00.000Z"}]
 }
+KEY: dict[str, Any] = {"key": "vdb_0123456789ab_0123456789abcdefghijABCDEFGHIJ01"}
 NEW_KEY: dict[str, Any] = {"name": "the agent in eu-central-1", "scopes": ["ingest"], "expires": "90d"}
 EVENT_FOUND: dict[str, Any] = {
     "event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11",
@@ -176,6 +178,12 @@ _NEW_KEY = Schema(
         "max_events_per_second": _RATE,
     },
 )
+_KEY = Schema(
+    type=_OBJECT,
+    required=["key"],
+    additional_properties=False,
+    properties={"key": Schema(type=_TEXT, min_length=1, max_length=512, description="An API key.")},
+)
 _FILTERS: dict[str, Reference | Schema] = {
     name: Schema(type=_TEXT)
     for name in ("trace", "session", "agent", "system", "log_group", "log_stream", "since", "until")
@@ -214,6 +222,7 @@ TakesEvent = _takes(_EVENT, EVENT)
 TakesBatch = _takes(_BATCH, BATCH)
 TakesRecords = _takes(_RECORDS, RECORDS)
 TakesSearch = _takes(_SEARCH, SEARCH)
+TakesKey = _takes(_KEY, KEY)
 TakesNewKey = _takes(_NEW_KEY, NEW_KEY)
 
 _WHEN = {
@@ -266,10 +275,13 @@ def openapi() -> OpenAPIConfig:
                 "header": SecurityScheme(
                     type="apiKey", name="X-API-Key", security_scheme_in="header", description="An API key."
                 ),
+                "cookie": SecurityScheme(
+                    type="apiKey", name=COOKIE, security_scheme_in="cookie", description="Of a sign-in with a key."
+                ),
             }
         ),
-        # Either of the two; neither while there is no key.
-        security=[{"bearer": []}, {"header": []}, {}],
+        # One of them; none while there is no key.
+        security=[{"bearer": []}, {"header": []}, {"cookie": []}, {}],
         render_plugins=[JsonRenderPlugin(media_type=MediaType.JSON)],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, opt={"scope": "public"}, after_request=not_found

@@ -17,6 +17,7 @@ from vectadb_server.access import ANYBODY, OWNER, BadKey, Caller
 from vectadb_server.keys import SCOPES
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.settings import is_loopback
+from vectadb_server.signins import COOKIE
 from vectadb_server.stores.base import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from vectadb_server.metrics import Metrics
     from vectadb_server.services import Services
     from vectadb_server.settings import Settings
+    from vectadb_server.signins import SignIns
 
 PUBLIC = "public"
 _REALM = 'Bearer realm="vectadb"'
 _CALLER = "vectadb_caller"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Undeclared(Exception):
@@ -107,7 +110,7 @@ def caller_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller | None:
 
 def enforcement(services: Services) -> Callable[[ASGIApp], ASGIApp]:
     """Return the middleware that lets through whom it may, as often and for as long as they may."""
-    access, settings = services.access, services.settings
+    access, settings, sign_ins = services.access, services.settings, services.sign_ins
     reads = Reads(settings.max_read_requests, services.metrics)
 
     def enforced(app: ASGIApp) -> ASGIApp:
@@ -115,10 +118,10 @@ def enforcement(services: Services) -> Callable[[ASGIApp], ASGIApp]:
             handler = scope["route_handler"]
             wanted = scopes_of(handler)
             if PUBLIC in wanted:
-                scope["state"][_CALLER] = await _perhaps(access, scope)
+                scope["state"][_CALLER] = await _perhaps(access, sign_ins, scope)
                 await app(scope, receive, send)
                 return
-            caller = await _asking(access, scope)
+            caller = await _asking(access, sign_ins, scope)
             scope["state"][_CALLER] = caller
             _check_scope(caller, wanted)
             await _check_rates(access, settings, caller, ingest=wanted == ("ingest",))
@@ -131,6 +134,11 @@ def enforcement(services: Services) -> Callable[[ASGIApp], ASGIApp]:
         return through
 
     return enforced
+
+
+async def still_in(services: Services, connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether the caller would be let in once more: a reply that goes on and on is to end with the key."""
+    return await _perhaps(services.access, services.sign_ins, connection.scope) is not None
 
 
 async def spend_events(services: Services, connection: ASGIConnection[Any, Any, Any, Any], count: int) -> None:
@@ -148,11 +156,11 @@ async def spend_events(services: Services, connection: ASGIConnection[Any, Any, 
         _check_wait("events", rate, await services.access.limiter.spend(caller.key.id, "events", rate, count))
 
 
-async def _asking(access: Access, scope: Any) -> Caller:
-    """Return who asks.
+async def _asking(access: Access, sign_ins: SignIns, scope: Any) -> Caller:
+    """Return who asks: by a key, else by the cookie of a sign-in.
 
     Raises:
-        Refusal: 400 two keys that differ; 401 no key, or one that opens nothing.
+        Refusal: 400 two keys that differ; 401 no key, or one that opens nothing; 403 a page that is not ours.
         StoreUnavailable: nobody knows.
     """
     if is_owner(scope):
@@ -164,15 +172,22 @@ async def _asking(access: Access, scope: Any) -> Caller:
         except BadKey as error:
             raise _unauthorized(str(error), found=True) from None
     if text is None and await access.exists():
-        raise _unauthorized("this server wants an API key, and found none")
+        token = cookie_in(scope)
+        if token is None:
+            raise _unauthorized("this server wants an API key, and found none")
+        _check_own_page(scope)
+        try:
+            return await access.signed_in(await sign_ins.key_of(token, await access.knows()))
+        except BadKey as error:
+            raise _unauthorized(f"{error}; sign in again", found=True) from None
     # Nobody has made a key yet: a client that is ready for one is let in like the others.
     client = scope["client"]
     return OWNER if client is not None and is_loopback(client[0]) else ANYBODY
 
 
-async def _perhaps(access: Access, scope: Any) -> Caller | None:
+async def _perhaps(access: Access, sign_ins: SignIns, scope: Any) -> Caller | None:
     try:
-        return await _asking(access, scope)
+        return await _asking(access, sign_ins, scope)
     except (Refusal, StoreUnavailable):
         return None
 
@@ -201,6 +216,32 @@ def _key_in(scope: Any) -> str | None:
     if len(found) > 1:
         raise Refusal(400, "found two API keys that differ, in Authorization and X-API-Key; expected one")
     return found.pop() if found else None
+
+
+def cookie_in(scope: Any) -> str | None:
+    """Return what the cookie of a sign-in says, if one came along."""
+    for name, value in scope["headers"]:
+        if name == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, _, text = pair.strip().partition("=")
+                if key == COOKIE and text:
+                    return str(text)
+    return None
+
+
+def _check_own_page(scope: Any) -> None:
+    """Refuse to change anything by a cookie, which comes along whoever has the browser ask, unless our own page asks.
+
+    Raises:
+        Refusal: 403.
+    """
+    if scope["method"] in _SAFE:
+        return
+    headers = dict(scope["headers"])
+    origin, host = (headers.get(name, b"").decode("latin-1").lower() for name in (b"origin", b"host"))
+    if origin.partition("://")[2] != host or not host:
+        text = f"with a cookie only pages of this server may send this; found the Origin {origin!r}"
+        raise Refusal(403, f"{text}. Next: send an API key in `Authorization: Bearer …`")
 
 
 def _unauthorized(message: str, *, found: bool = False) -> Refusal:

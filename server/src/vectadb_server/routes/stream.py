@@ -16,6 +16,7 @@ from litestar.response import Stream
 from vectadb_server.following import Note, Place, TooMany, read_place
 from vectadb_server.routes import docs
 from vectadb_server.routes import queries as q
+from vectadb_server.routes.enforce import still_in
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.fields import Fields
 from vectadb_server.routes.replies import EventReply, event_reply
@@ -76,7 +77,7 @@ async def stream_events(
     """Follow events as they become known, in the order in which they do, whatever their times: `tail -f`.
 
     A client that comes back with the last `id` misses nothing of about ten minutes, on whichever server it does. An
-    event whose text has grown comes again, under its own `event_id`.
+    event whose text has grown comes again, under its own `event_id`. It ends with the key that it was asked for with.
     """
     where = q.event_filter(
         services.now(),
@@ -110,6 +111,8 @@ async def stream_events(
         try:
             yield first
             async for frame in frames:
+                if not await still_in(services, request):
+                    return
                 yield frame
         finally:
             await frames.aclose()
