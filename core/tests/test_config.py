@@ -55,9 +55,9 @@ class Memory(MemorySink):
 
 def host(names: Iterable[str] | None = None) -> Host:
     made = Host([Plugin("toys", "toys", "1")])
-    made.components["source"]["list"] = Provided(Listed, "toys", "toys")
-    made.components["parser"]["toy"] = Provided(Toy, "toys", "toys")
-    made.components["sink"]["memory"] = Provided(Memory, "toys", "toys")
+    made.components["source"]["list"] = Provided(Listed, "toys", "toys", "1.0")
+    made.components["parser"]["toy"] = Provided(Toy, "toys", "toys", "1.0")
+    made.components["sink"]["memory"] = Provided(Memory, "toys", "toys", "1.0")
     return made
 
 
@@ -129,7 +129,7 @@ sinks:
         "agent.yaml:6: pipelines.p.parsers[0].every: a duration needs a unit, e.g. 5s (ms, s, m, h or d); found 5",
         "agent.yaml:6: pipelines.p.parsers[0].word: is required: The word to look for.",
         "agent.yaml:7: pipelines.p.parsers[1]: `word` can never be 'never'",
-        "agent.yaml:8: pipelines.p.parsers[2]: parser 'toy' of toys failed: RuntimeError: boom",
+        "agent.yaml:8: pipelines.p.parsers[2]: parser 'toy' of toys 1.0 failed: RuntimeError: boom",
         "agent.yaml:9: pipelines.p.parsers[3].odd: input should be greater than or equal to 1; found 0",
         "agent.yaml:9: pipelines.p.parsers[3].wrd: unknown option (known: type, every, most, word, odd)."
         " Did you mean 'word'?",

@@ -58,7 +58,7 @@ def test_a_duplicate_names_the_other_distribution(module: ModuleType) -> None:
     host, _ = register(module)
     _, second = register(module, host)
     assert second.problems == [
-        "parser 'one' is brought by toy-dist already; uninstall one of the two, or name the plugins to load under "
+        "parser 'one' is brought by toy-dist 1.2 already; uninstall one of the two, or name the plugins to load under "
         "`plugins:`"
     ]
 

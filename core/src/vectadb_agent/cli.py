@@ -119,8 +119,9 @@ def _check(options: argparse.Namespace) -> int:
     from vectadb_agent import config, reports, runner
 
     logging.basicConfig(level=logging.CRITICAL)
-    findings = runner.check(config.read(_config_path(options)))
-    print(reports.findings(findings))
+    configuration = config.read(_config_path(options))
+    findings = runner.check(configuration)
+    print("\n".join([*reports.problems(configuration.host), reports.findings(findings)]))
     return CANNOT_WORK if any(not finding.ok for finding in findings) else 0
 
 

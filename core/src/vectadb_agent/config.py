@@ -266,11 +266,12 @@ def _component(document: Document, host: Host, kind: Kind, options: Any, path: P
     if config is None:
         return None
     try:
-        return provided.component(config)
+        return provided.make(config)
     except ValueError as error:
         document.blame(path, str(error))
     except Exception as error:  # noqa: BLE001 - a plugin's constructor may raise anything; it is named and reported
-        document.blame(path, f"{kind} {type_!r} of {provided.distribution} failed: {type(error).__name__}: {error}")
+        whose = f"{kind} {type_!r} of {provided.distribution} {provided.version}"
+        document.blame(path, f"{whose} failed: {type(error).__name__}: {error}")
     return None
 
 

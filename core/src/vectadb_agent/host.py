@@ -1,8 +1,8 @@
 """The plugin host: finds installed plugins, loads each by itself, and knows which component has which name.
 
 pluggy marks and describes the hooks; each plugin's functions are called one by one, since pluggy's aggregate call would
-lose who answered. A plugin that fails to load is reported with its distribution and version, and hurts only the
-pipelines that name what it would have brought.
+lose who answered. A plugin that fails to load, or does not come to an end, is reported with its distribution and
+version, and hurts only the pipelines that name what it would have brought.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal, get_args
 
 from vectadb_agent import hookspecs
+from vectadb_agent.bounded import within
 from vectadb_agent.components import API_VERSION, Component, ComponentConfig, Parser, Processor, Sink, Source
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ GROUP = hookspecs.PROJECT
 Kind = Literal["source", "parser", "processor", "sink"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _BASES: dict[Kind, type[Component]] = {"source": Source, "parser": Parser, "processor": Processor, "sink": Sink}
+OURS = frozenset(f"vectadb-agent-{name}" for name in ("cloudwatch", "parsers", "processors", "sinks"))
+"""The distributions that are made with this one."""
+PATIENCE = 30.0
+"""Seconds that the import of a plugin, one of its hooks or the making of a component may take."""
 _PREFIX = "vectadb_"
 _HOOKS = [name for name in vars(hookspecs) if name.startswith("vectadb_register_")]
 
@@ -35,6 +40,17 @@ class Provided:
     component: type[Component]
     plugin: str
     distribution: str
+    version: str
+
+    def make(self, config: ComponentConfig) -> Component:
+        """Make the component.
+
+        Raises:
+            TimeoutError: it does not come to an end.
+            Exception: whatever the plugin raises, ``ValueError`` if options contradict each other.
+        """
+        with within(PATIENCE):
+            return self.component(config)
 
 
 @dataclass
@@ -85,9 +101,10 @@ class Host:
             if name in _HOOKS and marked:
                 kind = _kind_of(name)
                 try:
-                    found = list(function())
-                except Exception as error:  # noqa: BLE001 - a plugin may raise anything; it is named and reported
-                    plugin.problems.append(f"{name}() raised {type(error).__name__}: {error}")
+                    with within(PATIENCE):
+                        found = list(function())
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it is named
+                    plugin.problems.append(f"{name}() {_said(error)}")
                     continue
                 for component in found:
                     self._add(kind, component, plugin)
@@ -115,17 +132,24 @@ class Host:
         if name in known:
             other = known[name]
             plugin.problems.append(
-                f"{kind} {name!r} is brought by {other.distribution} already; uninstall one of the two, or name the "
-                "plugins to load under `plugins:`"
+                f"{kind} {name!r} is brought by {other.distribution} {other.version} already; uninstall one of the "
+                "two, or name the plugins to load under `plugins:`"
             )
             return
-        known[name] = Provided(component, plugin.name, plugin.distribution)
+        known[name] = Provided(component, plugin.name, plugin.distribution, plugin.version)
         plugin.components.setdefault(kind, []).append(name)
 
 
 def installed() -> list[metadata.EntryPoint]:
-    """Return the entry points of all installed plugins, by name; none is loaded."""
-    return sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
+    """Return the entry points of all installed plugins, ours first, then by name; none is loaded.
+
+    Of two components of one name the first stays: so nobody takes the place of ``json``.
+    """
+
+    def order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+        return entry.dist is None or entry.dist.name not in OURS, entry.name, entry.value
+
+    return sorted(metadata.entry_points(group=GROUP), key=order)
 
 
 def load(names: Iterable[str] | None = None, entries: Iterable[metadata.EntryPoint] | None = None) -> Host:
@@ -145,13 +169,18 @@ def load(names: Iterable[str] | None = None, entries: Iterable[metadata.EntryPoi
             version=distribution.version if distribution else "unknown",
         )
         try:
-            module = entry.load()
-        except Exception as error:  # noqa: BLE001 - importing a plugin may raise anything; it is named and reported
-            plugin.problems.append(f"importing {entry.value} raised {type(error).__name__}: {error}")
+            with within(PATIENCE):
+                module = entry.load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; it is named
+            plugin.problems.append(f"importing {entry.value} {_said(error)}")
             host.plugins.append(plugin)
             continue
         host.register(module, plugin)
     return host
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, TimeoutError) else f"raised {type(error).__name__}: {error}"
 
 
 def _kind_of(hook: str) -> Kind:

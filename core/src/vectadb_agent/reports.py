@@ -39,9 +39,14 @@ def plugins(host: Host) -> str:
     lines = [table(rows)]
     if not host.plugins:
         lines = ["No plugin is installed. Try: pip install vectadb-agent-{cloudwatch,parsers,processors,sinks}"]
-    lines += [f"PROBLEM {plugin}: {problem}" for plugin in host.plugins for problem in plugin.problems]
+    lines += problems(host)
     lines.append("\n`vectadb-agent plugins show NAME` prints the options of a component, e.g. `show cloudwatch`.")
     return "\n".join(lines)
+
+
+def problems(host: Host) -> list[str]:
+    """A line for whatever is wrong with a plugin."""
+    return [f"PROBLEM {plugin}: {problem}" for plugin in host.plugins for problem in plugin.problems]
 
 
 def reference(host: Host, name: str) -> str:

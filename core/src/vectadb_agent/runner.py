@@ -111,6 +111,11 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
             await group.start(_watch_signals, stop)
             group.start_soon(endpoint.serve, vitals, doors)
             group.start_soon(_report_now_and_then, pipelines)
+            for plugin in configuration.host.plugins:
+                for problem in plugin.problems:
+                    logger.warning(
+                        "plugin is left out, in whole or in part", extra={"plugin": str(plugin), "error": problem}
+                    )
             logger.info("started", extra={"pipelines": [pipeline.name for pipeline in pipelines]})
             async with anyio.create_task_group() as running:
                 for pipeline in pipelines:
