@@ -7,7 +7,11 @@ INSTALLED := $(VENV)/.installed
 ROOMS := core plugins/cloudwatch plugins/parsers plugins/processors plugins/sinks server
 SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processors/src plugins/sinks/src server/src
 
-.PHONY: install demo test bench chaos accuracy recordings lint clean
+# What the web page is built from, and what is newest of what was built.
+PAGE := server/src/vectadb_server/page/index.html
+PAGE_SOURCES := $(shell find server/ui -type f -not -path '*/node_modules/*' -not -name .gitignore)
+
+.PHONY: install page page-types demo test bench chaos accuracy recordings lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,9 +22,10 @@ help:
 	@echo "make accuracy  what is understood of each framework's output, against what really happened"
 	@echo "make recordings  frameworks' output, recorded anew by running them (needs a package index)"
 	@echo "make lint    formatting, lint, types"
+	@echo "make page    the web page, built anew where its sources changed; make page-types: its types of the API"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
-install: $(INSTALLED)
+install: $(INSTALLED) $(PAGE)
 
 # uv lives inside the environment: it makes the one install of everything a matter of seconds.
 $(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
@@ -31,12 +36,23 @@ $(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --requirement requirements-dev.txt $(ROOMS:%=--editable %)
 	@touch $@
 
-demo: $(INSTALLED)
+# The page's files travel in the server's wheel; its types of the API follow the server by `make page-types`.
+page: $(PAGE)
+
+$(PAGE): $(INSTALLED) $(PAGE_SOURCES)
+	@echo "building the web page …"
+	@$(BIN)/python server/ui/build.py
+	@touch $@
+
+page-types: $(INSTALLED)
+	@$(BIN)/python server/ui/build.py types
+
+demo: install
 	@$(BIN)/python -m demo
 
 # Three at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
 # whatever the environment says: the tests start programs by the hundred, and half of a start would be compiling.
-test: $(INSTALLED)
+test: install
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 3 --dist worksteal --durations=10 $(ARGS)
 
 bench: $(INSTALLED)
@@ -55,6 +71,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES) $(wildcard examples/*/*.py) benchmarks demo
+	$(BIN)/python server/ui/build.py check
 
 clean:
 	rm -rf $(VENV) .venv-recordings .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,38 +1,107 @@
-"""``GET /``: one page that lists the newest traces. It is a file by itself and loads nothing from elsewhere."""
+"""The web page: files that ``server/ui`` was built into, and the paths of its views, which all are one file.
+
+Where a checkout has not built them, ``/`` says how.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
+from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from litestar import Response, get
+from litestar import Request, Response, get
+from litestar.params import PathParameter
 
-_PAGE = resources.files("vectadb_server.routes").joinpath("page.html").read_bytes()
+from vectadb_server.routes.errors import Refusal
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
-def _hashes(tag: str) -> str:
-    """What the policy calls the contents of the page's elements of that name, so that no others run."""
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>".encode(), _PAGE, re.DOTALL)
-    return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in found)
+VIEWS = ("/", "/traces", "/traces/{trace_id:str}", "/search", "/live", "/overview", "/status", "/sign-in")
+"""The paths that the page's router knows (``server/ui/src/App.tsx``). ``/health`` is the API's."""
 
-
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; script-src {_hashes('script')}; style-src {_hashes('style')}; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
+_KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "font-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # No text becomes markup by a slip of ours or of a library: the browser refuses to.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+_HTML = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
+UNBUILT = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>VectaDB</title>
+<h1>The page is not built</h1>
+<p>This checkout has no web page yet. <b>Next:</b> run <code>make page</code> in it, then load this again.</p>
+<p>Without the page: <code>vectadb traces</code>, or the <a href="/schema">API</a>.</p>
+"""
 
 
-@get("/", opt={"scope": "public"}, include_in_schema=False, media_type="text/html")
+@dataclass(frozen=True)
+class Asset:
+    """A built file. ``packed``: the same, compressed by gzip, where that pays."""
+
+    kind: str
+    body: bytes
+    packed: bytes | None
+
+
+def assets(directory: Traversable) -> dict[str, Asset]:
+    """Return what was built beside the page by name, as it is served; nothing where nothing was built."""
+    if not directory.is_dir():
+        return {}
+    files = {file.name: file.read_bytes() for file in directory.iterdir() if file.is_file()}
+    return {
+        name: Asset(_KINDS[suffix], body, files.get(f"{name}.gz"))
+        for name, body in files.items()
+        if (suffix := f".{name.rpartition('.')[2]}") in _KINDS
+    }
+
+
+def html(directory: Traversable) -> bytes:
+    """Return the page, or where it was not built what says how to."""
+    page = directory.joinpath("index.html")
+    return page.read_bytes() if page.is_file() else UNBUILT
+
+
+_BUILT = resources.files("vectadb_server").joinpath("page")
+_HTML_BODY = html(_BUILT)
+_ASSETS = assets(_BUILT.joinpath("assets"))
+
+
+@get(list(VIEWS), opt={"scope": "public"}, include_in_schema=False, media_type="text/html")
 async def read_page() -> Response[bytes]:
-    """Return the page."""
-    return Response(_PAGE, headers=_HEADERS)
+    """Return the page, whichever of its views is asked for."""
+    return Response(_HTML_BODY, headers=_HTML)
 
 
-HANDLERS: list[Any] = [read_page]
+@get("/assets/{name:str}", opt={"scope": "public"}, include_in_schema=False)
+async def read_asset(
+    request: Request[Any, Any, Any], name: Annotated[str, PathParameter(description="Name of the file.")]
+) -> Response[bytes]:
+    """Return one of the page's files; its name has its digest in it, so browsers keep it for good."""
+    asset = _ASSETS.get(name)
+    if asset is None:
+        raise Refusal(404, f"the page has no file {name!r}. Next: load the page again, it may be of another version")
+    headers = {"Content-Type": asset.kind, "Cache-Control": "public, max-age=31536000, immutable"}
+    if asset.packed is not None:
+        headers["Vary"] = "Accept-Encoding"
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(asset.packed, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(asset.body, headers=headers)
+
+
+HANDLERS: list[Any] = [read_page, read_asset]

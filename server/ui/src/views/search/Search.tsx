@@ -1,0 +1,5 @@
+import { Empty } from "../../shared/states";
+
+export default function Search() {
+	return <Empty title="Search" />;
+}
