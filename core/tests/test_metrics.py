@@ -8,7 +8,19 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from vectadb_agent import Batch, ComponentConfig, Figure, LogRecord, LogStream, Parser, Result, __version__
+from vectadb_agent import (
+    AgentReport,
+    Batch,
+    ComponentConfig,
+    Figure,
+    LogRecord,
+    LogStream,
+    Parser,
+    Result,
+    __version__,
+    runner,
+)
+from vectadb_agent.components import Reading
 from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.errors import RetryableError
 from vectadb_agent.pipeline import Pipeline
@@ -151,6 +163,35 @@ async def test_lag_is_the_time_up_to_which_all_is_saved(state: State, monkeypatc
     with anyio.fail_after(30):
         await pipeline.run(anyio.Event(), drain=True)
     assert read(await vitals.metrics())["vectadb_agent_lag_seconds{partition=/g,pipeline=p}"] == 2.5
+
+
+async def test_sinks_are_told_how_far_each_partition_is(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[AgentReport] = []
+
+    class Passing(MemorySink):
+        async def report(self, told_now: AgentReport) -> None:
+            told.append(told_now)
+            if len(told) < 3:
+                raise RetryableError("not now")
+            group.cancel_scope.cancel()
+
+    vitals, sink = Vitals(state), Passing(batch_age="0ms")
+    pipeline, settings = build(state, sink, ["a"])
+    assert isinstance(settings.source, ListSource)
+    settings.source.batches[0].read_through = 5_000_000
+    vitals.watch(pipeline, settings)
+    labels = (("partition", "/g"), ("age", "300"))
+    vitals.listen_to(lambda: [Figure("complete_through_seconds", "x", 4.5, labels=labels)], pipeline="p")
+    with anyio.fail_after(30):
+        await pipeline.run(anyio.Event(), drain=True)
+    monkeypatch.setattr(runner, "TELL_EVERY", 0)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(runner._tell, "out", sink, vitals)
+    reading = Reading("p", "/g", "1970-01-01T00:00:05.000000Z", {"300": "1970-01-01T00:00:04.500000Z"})
+    assert told[-1].readings == [reading]
+    assert (told[-1].version, told[-1].reasons) == (__version__, [])
+    assert told[-1].agent.endswith(f":{state.directory}")
 
 
 def _raising() -> Any:

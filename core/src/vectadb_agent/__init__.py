@@ -4,6 +4,7 @@ These names, and the module ``errors``, are all that a plugin needs; it imports 
 """
 
 from vectadb_agent.components import (
+    AgentReport,
     Batch,
     ComponentConfig,
     Duration,
@@ -24,6 +25,7 @@ from vectadb_agent.hookspecs import hookimpl
 from vectadb_agent.records import Block, Event, LogRecord, LogStream, Piece
 
 __all__ = [
+    "AgentReport",
     "Batch",
     "Block",
     "ComponentConfig",

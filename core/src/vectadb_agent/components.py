@@ -339,6 +339,28 @@ class SinkConfig(ComponentConfig):
     """Whether checkpoints wait for this sink. One that is not required may lag; what it misses is counted."""
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """How far a pipeline has read a partition of its source; times are RFC 3339.
+
+    ``read_through``: everything visible up to there was delivered, saved; ``None``: nothing yet. ``complete_through``:
+    up to there it was read again and nothing was missing, by the age at which that was done, seconds.
+    """
+
+    pipeline: str
+    partition: str
+    read_through: str | None = None
+    complete_through: dict[str, str] = {}
+
+
+class AgentReport(msgspec.Struct, frozen=True):
+    """How a running agent is doing. ``agent`` tells agents apart; ``reasons``: why it is not well, empty if it is."""
+
+    agent: str
+    version: str
+    reasons: list[str]
+    readings: list[Reading]
+
+
 class Sink(Component):
     """Takes events. ``idempotent`` says whether a repeated event id changes nothing; otherwise it is at-least-once.
 
@@ -382,6 +404,12 @@ class Sink(Component):
             RetryableError: it cannot be told now.
         """
         return (), None
+
+    async def report(self, told: AgentReport) -> None:
+        """Pass on how the agent is doing, where the sink's side can show it; called every quarter of a minute.
+
+        Whatever it raises is logged once, and changes nothing: delivery does not depend on it.
+        """
 
     async def write(self, events: Sequence[Event]) -> Result:
         """Deliver the events; return only when they are durable. Called concurrently.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 from vectadb_agent import endpoint
-from vectadb_agent.components import Component
-from vectadb_agent.errors import CheckError
+from vectadb_agent.components import Component, Sink
+from vectadb_agent.errors import CheckError, VectaDBAgentError
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.state import State
 from vectadb_agent.sweeps import Sweeper
@@ -33,6 +33,8 @@ CHECK_TIMEOUT = 30.0
 """Seconds that one component's check may take."""
 REPORT_EVERY = 60.0
 """Seconds between two lines that say how far the pipelines are."""
+TELL_EVERY = 15.0
+"""Seconds between two reports to the sinks."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
                     logger.warning(
                         "plugin is left out, in whole or in part", extra={"plugin": str(plugin), "error": problem}
                     )
+            for name, sink in configuration.sinks.items():
+                if type(sink).report is not Sink.report:
+                    group.start_soon(_tell, name, sink, vitals)
             logger.info("started", extra={"pipelines": [pipeline.name for pipeline in pipelines]})
             async with anyio.create_task_group() as running:
                 for pipeline in pipelines:
@@ -143,6 +148,22 @@ async def _report_now_and_then(pipelines: list[Pipeline]) -> None:
         await anyio.sleep(REPORT_EVERY)
         for pipeline in pipelines:
             _report(pipeline, "progress")
+
+
+async def _tell(name: str, sink: Sink, vitals: Vitals) -> None:
+    """Have a sink pass on how the agent is doing; that it cannot is said once, until it can."""
+    failed = False
+    while True:
+        await anyio.sleep(TELL_EVERY)
+        try:
+            await sink.report(vitals.report())
+            failed = False
+        except Exception as error:
+            if not failed and isinstance(error, VectaDBAgentError):
+                logger.info("the sink does not take reports now", extra={"sink": name, "error": str(error)})
+            elif not failed:
+                logger.exception("the sink's report failed", extra={"sink": name})
+            failed = True
 
 
 def _report(pipeline: Pipeline, message: str) -> None:

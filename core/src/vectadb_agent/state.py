@@ -93,6 +93,11 @@ class State:
         self.kept = Quarantine(self._reading, self._writing, keep=quarantine_keep, most_bytes=quarantine_max)
         """The quarantine, for reading, replaying and dropping."""
 
+    @property
+    def directory(self) -> Path:
+        """Where it is."""
+        return self._directory
+
     def __enter__(self) -> Self:
         path = self._directory / "state.db"
         if self._exclusive or self._create:

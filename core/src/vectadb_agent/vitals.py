@@ -22,7 +22,7 @@ from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from vectadb_agent import __version__
-from vectadb_agent.components import Figure
+from vectadb_agent.components import AgentReport, Figure, Reading
 from vectadb_agent.errors import VectaDBAgentError
 from vectadb_agent.records import rfc3339
 from vectadb_agent.settling import Counts
@@ -124,6 +124,27 @@ class Vitals:
     def reasons(self) -> list[str]:
         """Why the agent is not well, a sentence for each pipeline that is stuck; empty: it is well."""
         return [f"pipeline {pipeline.name}: {why}" for pipeline in self._pipelines if (why := pipeline.stuck())]
+
+    def report(self) -> AgentReport:
+        """What sinks may pass on: how far each partition is."""
+        complete: dict[tuple[str, str], dict[str, str]] = {}
+        for figure in self._told():
+            if figure.name == "complete_through_seconds":
+                labels = dict(figure.labels)
+                ages = complete.setdefault((labels["pipeline"], labels["partition"]), {})
+                ages[labels["age"]] = rfc3339(round(figure.value * 1_000_000))
+        readings = [
+            Reading(
+                pipeline.name,
+                lane.partition,
+                None if lane.saved_through is None else rfc3339(lane.saved_through),
+                complete.get((pipeline.name, lane.partition), {}),
+            )
+            for pipeline in self._pipelines
+            for lane in pipeline.lanes.values()
+            if lane.is_head
+        ]
+        return AgentReport(f"{platform.node()}:{self._state.directory}", __version__, self.reasons(), readings)
 
     async def metrics(self) -> bytes:
         """Everything, in Prometheus' text format."""

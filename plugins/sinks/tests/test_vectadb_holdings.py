@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from vectadb_agent import Holding, Holdings, LogStream
+from vectadb_agent import AgentReport, Holding, Holdings, LogStream
 from vectadb_agent.errors import RetryableError
 from vectadb_agent_sinks.encoding import encode_events
 from vectadb_agent_sinks.vectadb import VectaDBConfig, VectaDBSink
@@ -69,6 +69,21 @@ async def test_a_long_time_is_asked_about_in_stretches_that_join(peer):
     assert asked[0]["since"] == "2026-01-01T00:00:00Z"
     assert asked[-1]["until"] == "2027-01-01T00:00:00Z"
     assert [query["until"] for query in asked[:-1]] == [query["since"] for query in asked[1:]]
+
+
+async def test_a_report_is_passed_on_and_a_server_that_knows_none_is_left_alone(peer):
+    told = AgentReport("host:/state", "1", [], [])
+    peer.says(200, {"at": "2026-01-01T00:00:00Z"})
+    peer.says(404, {"error": "not_found", "message": "nothing there"})
+    peer.says(403, {"error": "forbidden", "message": "no scope"})
+    async with sink_for(peer) as sink:
+        await sink.report(told)
+        await sink.report(told)
+        with pytest.raises(RetryableError, match="no scope"):
+            await sink.report(told)
+    request = peer.requests[0]
+    assert (request.method, request.path) == ("POST", "/api/v1/agents/reports")
+    assert request.json == {"agent": "host:/state", "version": "1", "reasons": [], "readings": []}
 
 
 async def test_missing_asks_by_id_and_time(peer):

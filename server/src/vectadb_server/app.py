@@ -18,6 +18,7 @@ from vectadb_server.routes import (
     health,
     ingest,
     page,
+    reports,
     search,
     sessions,
     signing_in,
@@ -43,7 +44,7 @@ def routes(services: Services) -> Litestar:
     following = services.following
     if following is not None:
         services.metrics.limit("followers", services.settings.max_followers, lambda: following.followers)
-    modules = (health, ingest, events, stream, traces, sessions, search, stats, auth, signing_in, admin, page)
+    modules = (health, reports, ingest, events, stream, traces, sessions, search, stats, auth, signing_in, admin, page)
     handlers: list[Any] = [handler for module in modules for handler in module.HANDLERS]
     app = Litestar(
         handlers,

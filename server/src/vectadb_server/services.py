@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vectadb_server.model import Event
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.base import RecordReader, SearchIndex
+    from vectadb_server.stores.reports import ReportStore
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.vitals import Vitals
@@ -89,6 +90,7 @@ class Services:
     vitals: Vitals | None = None
     eraser: Eraser | None = None
     backups: Backups | None = None
+    reports: ReportStore | None = None
     access: Access = field(default_factory=Access)
     sign_ins: SignIns = field(default_factory=SignIns)
     metrics: Metrics = field(default_factory=Metrics)
@@ -120,6 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.stores.buckets import BucketStore
     from vectadb_server.stores.directories import Directories
     from vectadb_server.stores.keys import KeyStore
+    from vectadb_server.stores.reports import ReportStore
     from vectadb_server.stores.signins import SignInStore
     from vectadb_server.stores.space import Space
 
@@ -179,6 +182,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             following=following,
             backups=Backups(store.segments) if isinstance(store.segments, Directories) else None,
             access=access,
+            reports=ReportStore(store.segments),
             sign_ins=SignIns(SignInStore(store.segments)),
             metrics=metrics,
             horizon=expiry.horizon,

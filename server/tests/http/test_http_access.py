@@ -40,6 +40,7 @@ BODIES: dict[str, Any] = {
     "/api/v1/events/batch": {"events": [EVENT]},
     "/api/v1/events/missing": {"records": [{"event_id": str(uuid.uuid4()), "timestamp": TIME}]},
     "/api/v1/search": {"query": "x"},
+    "/api/v1/agents/reports": {"agent": "a", "version": "1"},
     "/api/v1/auth/session": {"key": TEXTS["read"]},
     "/api/v1/auth/keys": {"name": "n", "scopes": ["read"]},
 }

@@ -33,6 +33,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
     assert set(schema["paths"]) == {
         "/health",
         "/health/ready",
+        "/health/details",
         "/metrics",
         "/api/v1/events",
         "/api/v1/events/batch",
@@ -47,6 +48,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/sessions",
         "/api/v1/sessions/{session_id}",
         "/api/v1/agents",
+        "/api/v1/agents/reports",
         "/api/v1/search",
         "/api/v1/stats",
         "/api/v1/stats/traces",
@@ -81,7 +83,8 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
 
 
 async def test_its_examples_are_taken(client: Any, schema: Any) -> None:
-    for path in ("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/missing", "/api/v1/search"):
+    paths = ("/api/v1/events", "/api/v1/events/batch", "/api/v1/events/missing", "/api/v1/search")
+    for path in (*paths, "/api/v1/agents/reports"):
         body = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         for example in body["examples"].values():
             validate(example["value"], _whole(body["schema"], schema))

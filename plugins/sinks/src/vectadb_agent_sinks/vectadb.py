@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from vectadb_agent import Duration, Event, Figure, HeldRecord, Holding, Holdings, Result, Sink, SinkConfig
+from vectadb_agent import AgentReport, Duration, Event, Figure, HeldRecord, Holding, Holdings, Result, Sink, SinkConfig
 from vectadb_agent.errors import CheckError, RetryableError
 from vectadb_agent_sinks import holdings, replies
 from vectadb_agent_sinks.encoding import Encoded, encode_events, gzipped, takes_long
@@ -34,6 +34,7 @@ BATCH_PATH = "/api/v1/events/batch"
 DIGEST_PATH = "/api/v1/events/digest"
 MISSING_PATH = "/api/v1/events/missing"
 RECORDS_PATH = "/api/v1/events/records"
+REPORTS_PATH = "/api/v1/agents/reports"
 HEALTH_PATH = "/health"
 
 COMPRESS_FROM = 1024
@@ -314,6 +315,17 @@ class VectaDBSink(Sink):
         query = httpx.QueryParams(holdings.records_query(origin, since, until, after))
         answer = await self._request("GET", f"{RECORDS_PATH}?{query}")
         return holdings.read_records(answer, self.config.endpoint)
+
+    async def report(self, told: AgentReport) -> None:
+        """Tell the server, whose page shows it; one that is too old to know of reports is left alone.
+
+        Raises:
+            RetryableError: there was no answer, or it refuses.
+        """
+        body, headers = self._packed(msgspec.json.encode(told))
+        answer = await self._request("POST", REPORTS_PATH, body, headers)
+        if answer.status not in (200, 404, 405):
+            raise RetryableError(str(replies.failure(answer, self.config.endpoint)))
 
     def figures(self) -> Iterable[Figure]:
         """How many requests were made, how they ended, how much was sent and how long they took."""

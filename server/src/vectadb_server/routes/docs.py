@@ -24,6 +24,7 @@ from litestar.openapi.spec import (
 from litestar.router import Router
 
 from vectadb_server import __version__
+from vectadb_server.reports import MOST_READINGS
 from vectadb_server.routes.errors import not_found
 from vectadb_server.routes.replies import ErrorReply
 from vectadb_server.signins import COOKIE
@@ -63,6 +64,19 @@ SEARCH: dict[str, Any] = {
 }
 RECORDS: dict[str, Any] = {
     "records": [{"event_id": "0c8c1b3e-3f0a-5f7e-8d53-0d6f3c0f4a11", "timestamp": "2026-01-31T12:00:00.000Z"}]
+}
+REPORT: dict[str, Any] = {
+    "agent": "host-1:/var/lib/vectadb-agent",
+    "version": "0.1.0",
+    "reasons": [],
+    "readings": [
+        {
+            "pipeline": "prod",
+            "partition": "/aws/lambda/research-bot",
+            "read_through": "2026-01-31T12:00:00.000Z",
+            "complete_through": {"300": "2026-01-31T11:54:00.000Z"},
+        }
+    ],
 }
 KEY: dict[str, Any] = {"key": "vdb_0123456789ab_0123456789abcdefghijABCDEFGHIJ01"}
 NEW_KEY: dict[str, Any] = {"name": "the agent in eu-central-1", "scopes": ["ingest"], "expires": "90d"}
@@ -184,6 +198,33 @@ _KEY = Schema(
     additional_properties=False,
     properties={"key": Schema(type=_TEXT, min_length=1, max_length=512, description="An API key.")},
 )
+_REPORT = Schema(
+    type=_OBJECT,
+    required=["agent", "version"],
+    properties={
+        "agent": _name("Tells agents apart."),
+        "version": Schema(type=_TEXT),
+        "reasons": Schema(type=OpenAPIType.ARRAY, items=Schema(type=_TEXT), description="Why it is not well."),
+        "readings": Schema(
+            type=OpenAPIType.ARRAY,
+            max_items=MOST_READINGS,
+            items=Schema(
+                type=_OBJECT,
+                required=["pipeline", "partition"],
+                properties={
+                    "pipeline": Schema(type=_TEXT),
+                    "partition": _name("What is read: a log group."),
+                    "read_through": Schema(one_of=[_TIME, Schema(type=OpenAPIType.NULL)]),
+                    "complete_through": Schema(
+                        type=_OBJECT,
+                        additional_properties=_TIME,
+                        description="By the age in seconds at which it was read again: nothing is missing before.",
+                    ),
+                },
+            ),
+        ),
+    },
+)
 _FILTERS: dict[str, Reference | Schema] = {
     name: Schema(type=_TEXT)
     for name in ("trace", "session", "agent", "system", "log_group", "log_stream", "since", "until")
@@ -222,6 +263,7 @@ TakesEvent = _takes(_EVENT, EVENT)
 TakesBatch = _takes(_BATCH, BATCH)
 TakesRecords = _takes(_RECORDS, RECORDS)
 TakesSearch = _takes(_SEARCH, SEARCH)
+TakesReport = _takes(_REPORT, REPORT)
 TakesKey = _takes(_KEY, KEY)
 TakesNewKey = _takes(_NEW_KEY, NEW_KEY)
 

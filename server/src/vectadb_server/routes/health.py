@@ -51,17 +51,12 @@ async def read_ready(
 
     `warnings` name what the embedded store has nearly used up, and what to do; they change no status.
     """
-    record, search, indexer = await asyncio.gather(
-        _asked(_record(services)), _asked(services.index.count()), _asked_indexer(services)
-    )
-    down = record.status != "ok"
-    well = not down and search.status == "ok" and indexer.status == "ok"
-    engines = Engines(record, search, indexer)
-    full = services.vitals.capacity.warnings if services.vitals is not None else []
-    warnings = [Warned(use.of, round(use.ratio, 4), str(use)) for use in full]
+    engines, warnings = await ask_engines(services), warned(services)
+    down = engines.record.status != "ok"
+    well = not down and engines.search.status == "ok" and engines.indexer.status == "ok"
     if caller_of(request) is None:
         warnings = []
-        engines = Engines(*(Engine(engine.status) for engine in (record, search, indexer)))
+        engines = Engines(*(Engine(each.status) for each in (engines.record, engines.search, engines.indexer)))
     ready = Ready("unavailable" if down else "ready" if well else "degraded", __version__, engines, warnings)
     return Response(ready, status_code=503 if down else 200, headers={"Retry-After": "1"} if down else {})
 
@@ -76,6 +71,19 @@ async def read_metrics(services: NamedDependency[SkipValidation[Services]]) -> R
     except (StoreUnavailable, TimeoutError):
         services.metrics.no_lag()
     return Response(services.metrics.text(Gauges(services)), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def ask_engines(services: Services) -> Engines:
+    """Ask each engine how it is, in bounded time."""
+    return Engines(
+        *await asyncio.gather(_asked(_record(services)), _asked(services.index.count()), _asked_indexer(services))
+    )
+
+
+def warned(services: Services) -> list[Warned]:
+    """Return what is nearly used up."""
+    full = services.vitals.capacity.warnings if services.vitals is not None else []
+    return [Warned(use.of, round(use.ratio, 4), str(use)) for use in full]
 
 
 async def _record(services: Services) -> None:

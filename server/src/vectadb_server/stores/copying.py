@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 
 #: Of servers that run on the record, and (`day`, `reindex`, `rewrite`, `row_count`) of the engine and the index it has.
-_STAYING = frozenset({"bucket", "day", "dirty", "fence", "lease", "reindex", "rewrite", "row_count", "sign_in"})
+_STAYING = frozenset(
+    {"bucket", "day", "dirty", "fence", "lease", "reindex", "report", "rewrite", "row_count", "sign_in"}
+)
 #: Rows of `schema`: which index was filled from the record, and what is known of a move (:mod:`~.moves`).
 _STAYING_ROWS = frozenset({"index", "moving"})
 
