@@ -66,6 +66,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * PostReport
+         * @description Say how an agent is doing, and how far it has read: `GET /health/details` shows what each agent said last.
+         *
+         *     Of 200 agents the last report is kept, for a week.
+         */
+        post: operations["ApiV1AgentsReportsPostReport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/details": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * ReadDetails
+         * @description Say how engines, indexer, capacity and retention are, and what agents reported last.
+         */
+        get: operations["HealthDetailsReadDetails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -676,6 +718,24 @@ export interface components {
             waiting: number;
             examples?: string[];
         };
+        /** Details */
+        Details: {
+            version: string;
+            engines: components["schemas"]["Engines"];
+            indexing_here: boolean;
+            search_documents: number;
+            events: number | null;
+            days: number | null;
+            horizon: string | null;
+            retain_seconds: number | null;
+            capacity: components["schemas"]["UseReply"][];
+            warnings: components["schemas"]["Warned"][];
+            stored_bytes: {
+                [key: string]: number;
+            };
+            free_bytes: number | null;
+            agents: components["schemas"]["ReportReply"][] | null;
+        };
         /** DigestReply */
         DigestReply: {
             hours: components["schemas"]["HourReply"][];
@@ -844,6 +904,15 @@ export interface components {
             of: number;
             error?: string | null;
         };
+        /** Reading */
+        Reading: {
+            pipeline: string;
+            partition: string;
+            read_through?: string | null;
+            complete_through?: {
+                [key: string]: string;
+            };
+        };
         /** Ready */
         Ready: {
             /** @enum {string} */
@@ -863,6 +932,14 @@ export interface components {
         RecordsReply: {
             records: components["schemas"]["RecordReply"][];
             next_cursor: string | null;
+        };
+        /** ReportReply */
+        ReportReply: {
+            agent: string;
+            version: string;
+            at: string;
+            reasons: string[];
+            readings: components["schemas"]["Reading"][];
         };
         /** Result */
         Result: {
@@ -965,6 +1042,10 @@ export interface components {
             models: components["schemas"]["Share"][];
             agents: components["schemas"]["Share"][];
         };
+        /** Taken */
+        Taken: {
+            at: string;
+        };
         /** Tokens */
         Tokens: {
             input?: number | null;
@@ -1003,6 +1084,13 @@ export interface components {
             models: string[];
             event_types: string[];
             log_groups: string[];
+        };
+        /** UseReply */
+        UseReply: {
+            /** @enum {string} */
+            of: "events" | "day" | "disk" | "memory";
+            used: number;
+            most: number;
         };
         /** Warned */
         Warned: {
@@ -1124,6 +1212,183 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    ApiV1AgentsReportsPostReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Tells agents apart. */
+                    agent: string;
+                    version: string;
+                    /** @description Why it is not well. */
+                    reasons?: string[];
+                    readings?: {
+                        pipeline: string;
+                        /** @description What is read: a log group. */
+                        partition: string;
+                        read_through?: string | null;
+                        /** @description By the age in seconds at which it was read again: nothing is missing before. */
+                        complete_through?: {
+                            [key: string]: string;
+                        };
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description It is kept */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Taken"];
+                };
+            };
+            /** @description The request is not what the route takes */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description There are API keys, and the request carries none that holds */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key lacks the scope that this needs, or a page of another site asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The body did not arrive in time */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The body is too large, or holds too many events */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The body is not JSON, or compressed in another way than gzip */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The body is JSON, but not of the right shape */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key has done as much as it may for now; Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description Overloaded, or an engine is away; Retry-After says when to come back */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+        };
+    };
+    HealthDetailsReadDetails: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the server is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Details"];
+                };
+            };
+            /** @description There are API keys, and the request carries none that holds */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key lacks the scope that this needs, or a page of another site asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key has done as much as it may for now; Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description Overloaded, or an engine is away; Retry-After says when to come back */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
                 };
             };
         };
