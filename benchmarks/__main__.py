@@ -6,7 +6,17 @@ import argparse
 import functools
 from typing import TYPE_CHECKING
 
-from benchmarks import agent_rows, chaos, chaos_lags, command, parser_rows, search_rows, server_rows, stored_rows
+from benchmarks import (
+    agent_rows,
+    chaos,
+    chaos_lags,
+    command,
+    parser_rows,
+    search_rows,
+    server_rows,
+    start_rows,
+    stored_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.table import Row
 
 BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
+    "start": start_rows.start,
     "parsers": parser_rows.speed,
     "mutated": parser_rows.mutated,
     "parse": agent_rows.parse_only,
