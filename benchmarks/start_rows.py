@@ -15,8 +15,8 @@ _PROGRAM = Path(sys.executable).parent / "vectadb-agent"
 _ROWS = (
     ("import", "start: import vectadb_agent", 150, [sys.executable, "-c", "import vectadb_agent"]),
     ("names", "start: import all names of vectadb_agent", None, [sys.executable, "-c", "from vectadb_agent import *"]),
-    ("help", "start: vectadb-agent --help", 400, [_PROGRAM, "--help"]),
-    ("plugins", "start: vectadb-agent plugins", None, [_PROGRAM, "plugins"]),
+    ("help", "start: vectadb-agent --help", 400, [str(_PROGRAM), "--help"]),
+    ("plugins", "start: vectadb-agent plugins", None, [str(_PROGRAM), "plugins"]),
 )
 
 
