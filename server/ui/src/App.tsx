@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect } from "react";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { useKeys } from "./shared/keys";
 import { type Theme, usePreferences } from "./shared/preferences";
+import { SignOut, useMe } from "./shared/session";
 import { Empty, Loading } from "./shared/states";
 
 const Traces = lazy(() => import("./views/traces/Traces"));
@@ -11,6 +12,7 @@ const Search = lazy(() => import("./views/search/Search"));
 const Live = lazy(() => import("./views/live/Live"));
 const Overview = lazy(() => import("./views/overview/Overview"));
 const Status = lazy(() => import("./views/status/Status"));
+const SignIn = lazy(() => import("./views/sign-in/SignIn"));
 
 /** The server knows these paths, too (`routes/page.py`): a view can be opened by its address. */
 const VIEWS: [path: string, label: string, key: string][] = [
@@ -27,6 +29,8 @@ export function App() {
 	useEffect(() => {
 		document.title = current ? `${current[1]} · VectaDB` : "VectaDB";
 	}, [current]);
+	const { data: me } = useMe();
+	const isStranger = me?.keys_needed === true && !me.scopes.includes("read") && !me.scopes.includes("admin");
 	useKeys(VIEWS.map(([to, label, key]) => ({ key, does: label, run: () => navigate(to) })));
 	return (
 		<>
@@ -47,28 +51,35 @@ export function App() {
 				<Choices />
 			</header>
 			<main id="main" tabIndex={-1}>
-				<Suspense fallback={<Loading />}>
-					<Switch>
-						<Route path="/">
-							<Redirect to="/traces" replace />
-						</Route>
-						<Route path="/traces" component={Traces} />
-						<Route path="/traces/:id">{({ id }) => <TraceView key={id} id={id} />}</Route>
-						<Route path="/search" component={Search} />
-						<Route path="/live" component={Live} />
-						<Route path="/overview" component={Overview} />
-						<Route path="/status" component={Status} />
-						<Route>
-							<Empty title="There is no such view">
-								<p>
-									<Link href="/traces">Traces</Link> is where to begin.
-								</p>
-							</Empty>
-						</Route>
-					</Switch>
-				</Suspense>
+				<Suspense fallback={<Loading />}>{isStranger && path !== "/sign-in" ? <SignIn stay /> : <Views />}</Suspense>
 			</main>
 		</>
+	);
+}
+
+function Views() {
+	return (
+		<Switch>
+			<Route path="/">
+				<Redirect to="/traces" replace />
+			</Route>
+			<Route path="/traces" component={Traces} />
+			<Route path="/traces/:id">{({ id }) => <TraceView key={id} id={id} />}</Route>
+			<Route path="/search" component={Search} />
+			<Route path="/live" component={Live} />
+			<Route path="/overview" component={Overview} />
+			<Route path="/status" component={Status} />
+			<Route path="/sign-in">
+				<SignIn />
+			</Route>
+			<Route>
+				<Empty title="There is no such view">
+					<p>
+						<Link href="/traces">Traces</Link> is where to begin.
+					</p>
+				</Empty>
+			</Route>
+		</Switch>
 	);
 }
 
@@ -79,6 +90,7 @@ function Choices() {
 	const { theme, zone, setTheme, setZone } = usePreferences();
 	return (
 		<div className="choices">
+			<SignOut />
 			<button
 				type="button"
 				title="Times in your zone, or in UTC"

@@ -7,6 +7,9 @@ export type Trace = Schemas["TraceReply"];
 export type Span = Schemas["SpanReply"];
 export type Event = Schemas["EventReply"];
 export type WholeTrace = Schemas["WholeTrace"];
+/** `openapi-fetch` makes lists of pairs into lists of lists. */
+export type Highlight = Omit<Schemas["Highlight"], "ranges"> & { ranges: number[][] };
+export type Result = Omit<Schemas["Result"], "highlights"> & { highlights: Highlight[] };
 
 export const api = createClient<paths>({ baseUrl: "/" });
 

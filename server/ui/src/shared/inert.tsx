@@ -28,7 +28,7 @@ function mark(found: string): string {
 }
 
 /** The text with its control characters as marks. */
-function marked(text: string): ReactNode {
+export function marked(text: string): ReactNode {
 	CONTROL.lastIndex = 0;
 	if (!CONTROL.test(text)) return text;
 	const pieces: ReactNode[] = [];

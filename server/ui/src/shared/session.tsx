@@ -1,0 +1,32 @@
+/** Who the reader is: what the API lets them do, and signing out. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { answered, api } from "../api/client";
+
+export const ME = ["me"] as const;
+
+/** What the server says of the caller; undefined until it has. Asked again every minute: keys end. */
+export function useMe() {
+	return useQuery({
+		queryKey: ME,
+		queryFn: ({ signal }) => answered(api.GET("/api/v1/auth/me", { signal })),
+		staleTime: 60_000,
+		refetchInterval: 60_000,
+	});
+}
+
+export function SignOut() {
+	const { data: me } = useMe();
+	const client = useQueryClient();
+	if (!me?.signed_in) return null;
+	async function leave() {
+		await answered(api.DELETE("/api/v1/auth/session"));
+		client.clear();
+		// What the page still holds of what was read goes with it.
+		window.location.assign("/sign-in");
+	}
+	return (
+		<button type="button" title={`Signed in with the key ${me.key_name}`} onClick={() => void leave()}>
+			Sign out
+		</button>
+	);
+}
