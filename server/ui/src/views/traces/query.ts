@@ -1,0 +1,114 @@
+/** What the list of traces asks of the API. */
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo } from "react";
+import { answered, api, type Trace } from "../../api/client";
+import { timeRange } from "../../shared/filters";
+import type { Params } from "../../shared/url";
+
+/** Traces a page: more than fit on any screen, few enough to arrive at once. */
+const PAGE = 200;
+/** While live, at most so often. */
+const LIVE_MS = 1000;
+/** Without any event the list is read anew this often: what runs may have been given up. */
+const QUIET_MS = 15_000;
+
+/** The URL's parameters that are the API's, too. */
+const FILTERS = ["agent", "session", "tool", "model", "min_duration", "request_id", "q", "log_group"] as const;
+
+export function isFiltered(params: Params): boolean {
+	return [...FILTERS, "status", "type", "basis"].some((name) => params[name]);
+}
+
+/** The filters as the API takes them. */
+export function filters(params: Params) {
+	const given = Object.fromEntries(FILTERS.flatMap((name) => (params[name] ? [[name, params[name]]] : [])));
+	return {
+		...given,
+		...timeRange(params),
+		...(params.status && { status: params.status.split(",") }),
+		...(params.type && { type: params.type.split(",") }),
+	};
+}
+
+export function useTraces(params: Params) {
+	const where = filters(params);
+	const query = useInfiniteQuery({
+		queryKey: ["traces", where],
+		queryFn: ({ signal, pageParam }) =>
+			answered(
+				api.GET("/api/v1/traces", {
+					params: { query: { ...where, limit: PAGE, ...(pageParam && { cursor: pageParam }) } },
+					signal,
+				}),
+			),
+		initialPageParam: "",
+		getNextPageParam: (last) => last.next_cursor,
+		placeholderData: (before) => before,
+	});
+	const { data, fetchNextPage, isFetching } = query;
+	const rows = useMemo(() => {
+		// A trace that has got an earlier start while one scrolled may be on two pages.
+		const byId = new Map<string, Trace>();
+		for (const page of data?.pages ?? []) for (const trace of page.traces) byId.set(trace.trace_id, trace);
+		return [...byId.values()];
+	}, [data]);
+	const more = useCallback(() => {
+		if (!isFetching) void fetchNextPage();
+	}, [isFetching, fetchNextPage]);
+	// A page may be empty and yet not the last.
+	useEffect(() => {
+		if (rows.length === 0 && query.hasNextPage) more();
+	}, [rows.length, query.hasNextPage, more]);
+	return { rows, query: { ...query, fetchNextPage: more } };
+}
+
+/** Read the list anew soon after events have come in, while `live`. */
+export function useLive(live: boolean, refetch: () => unknown): void {
+	useEffect(() => {
+		if (!live) return;
+		let timer: ReturnType<typeof setTimeout> | undefined;
+		const soon = () => {
+			timer ??= setTimeout(() => {
+				timer = undefined;
+				refetch();
+			}, LIVE_MS);
+		};
+		refetch();
+		const events = new EventSource("/api/v1/events/stream?fields=event_id");
+		events.addEventListener("message", soon);
+		events.addEventListener("gap", soon);
+		const quiet = setInterval(refetch, QUIET_MS);
+		return () => {
+			events.close();
+			clearInterval(quiet);
+			clearTimeout(timer);
+		};
+	}, [live, refetch]);
+}
+
+/** Whether there is any trace at all; asked again and again until there is. `undefined`: not known yet. */
+export function useAnyTrace(wanted: boolean): boolean | undefined {
+	const query = useQuery({
+		queryKey: ["any trace"],
+		queryFn: async ({ signal }) => {
+			const page = await answered(api.GET("/api/v1/traces", { params: { query: { limit: 1 } }, signal }));
+			return page.traces.length > 0 || page.next_cursor !== null;
+		},
+		enabled: (query) => wanted || query.state.data === false,
+		refetchInterval: (query) => (query.state.data === false ? 2000 : false),
+		staleTime: 0,
+	});
+	return query.data;
+}
+
+export function useHistogram(params: Params, live: boolean) {
+	const { since, until, ...where } = filters(params) as ReturnType<typeof filters> & { since?: string; until?: string };
+	const range = { since: since ?? "-30d", ...(until && { until }) };
+	return useQuery({
+		queryKey: ["histogram", where, range],
+		queryFn: ({ signal }) =>
+			answered(api.GET("/api/v1/stats/traces", { params: { query: { ...where, ...range } }, signal })),
+		placeholderData: (before) => before,
+		refetchInterval: live ? 5000 : false,
+	});
+}
