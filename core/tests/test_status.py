@@ -295,4 +295,4 @@ def test_what_cannot_be_told_is_said() -> None:
      (1_166_400, "13 d 12 h"), (172_800, "2 d")],
 )  # fmt: skip
 def test_durations(seconds: float, words: str) -> None:
-    assert status._duration(seconds) == words
+    assert status.duration(seconds) == words

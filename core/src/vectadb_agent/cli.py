@@ -1,4 +1,4 @@
-"""The command line: ``run``, ``check``, ``status``, ``plugins``, ``parse``, ``test`` and what mends the past.
+"""The command line: ``run``, ``check``, ``status``, ``plugins``, what tries parsers, mends the past or is watched.
 
 Exit codes: 0 done; 1 it cannot work (credentials, endpoint, state directory), or a check failed; 2 the configuration or
 the command line is wrong, and nothing was started; 130 stopped by a second signal.
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vectadb_agent import __version__, cli_parse, cli_past, cli_quarantine
+from vectadb_agent import __version__, cli_parse, cli_past, cli_quarantine, cli_terminal
 from vectadb_agent.errors import ConfigError, UsageError, VectaDBAgentError
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     for tried in cli_parse.add(commands):
         _add_config(tried)
+    for watched in cli_terminal.add(commands):
+        _add_config(watched)
     return parser
 
 
@@ -194,6 +196,18 @@ def _ended(code: int) -> int:
     os._exit(code)
 
 
+def _tap(options: argparse.Namespace) -> int:
+    return cli_terminal.tap(options, _config_path(options))
+
+
+def _top(options: argparse.Namespace) -> int:
+    return cli_terminal.top(options, _config_path(options))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    return cli_terminal.completion(options, _parser())
+
+
 _COMMANDS = {
     "audit": _audit,
     "backfill": _backfill,
@@ -204,4 +218,8 @@ _COMMANDS = {
     "parse": _parse,
     "status": _status,
     "test": _test,
+    "init": cli_terminal.init,
+    "tap": _tap,
+    "top": _top,
+    "completion": _completion,
 }

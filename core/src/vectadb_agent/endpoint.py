@@ -1,7 +1,8 @@
 """The agent's HTTP: ``GET /metrics``, ``/health``, ``/status``, on a socket in ``state_dir`` and, if wanted, on TCP.
 
 One request a connection; every connection is bounded in bytes and time, and so is their number. Nobody who connects
-can harm the delivery of logs. What goes out is counts and names, never the content of a log.
+can harm the delivery of logs. What goes out is counts and names, never the content of a log; but for ``GET /tap``,
+only on the socket, which is the owner's: that shows what passes through the pipelines until the other side hangs up.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import msgspec
 from anyio.abc import SocketAttribute, SocketListener
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from vectadb_agent import tap
 from vectadb_agent.errors import CheckError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from anyio.abc import SocketStream
@@ -57,6 +59,8 @@ class Reply(msgspec.Struct):
     status: int
     body: bytes
     content_type: str = _JSON
+    parts: AsyncGenerator[bytes, None] | None = None
+    """What follows, piece by piece, instead of ``body``."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,15 @@ async def serve(vitals: Vitals, doors: Doors) -> None:
     async def status() -> Reply:
         return Reply(200, msgspec.json.encode(await vitals.status()))
 
+    async def tapped() -> Reply:
+        return Reply(200, b"", "application/x-ndjson", tap.lines(vitals.taps))
+
     public: dict[str, Route] = {"/metrics": metrics, "/health": health}
     async with anyio.create_task_group() as group:
         for door in doors.tcp:
             group.start_soon(_accept, door, public)
         if doors.own is not None:
-            group.start_soon(_accept, doors.own, {**public, "/status": status})
+            group.start_soon(_accept, doors.own, {**public, "/status": status, "/tap": tapped})
 
 
 @contextlib.contextmanager
@@ -203,7 +210,10 @@ async def _serve_connection(stream: SocketStream, routes: Mapping[str, Route]) -
                     request = await _request(stream, connection)
                 with anyio.fail_after(REPLY_SECONDS):
                     reply = await _reply(request, routes)
-                    await stream.send(_encoded(connection, reply, body=request.method != b"HEAD"))
+                    if reply.parts is None:
+                        await stream.send(_encoded(connection, reply, body=request.method != b"HEAD"))
+                if reply.parts is not None:
+                    await _send_parts(stream, connection, reply, reply.parts)
             except h11.RemoteProtocolError as error:
                 with anyio.fail_after(REPLY_SECONDS):
                     await stream.send(_encoded(connection, _refusal(error.error_status_hint, str(error))))
@@ -211,6 +221,18 @@ async def _serve_connection(stream: SocketStream, routes: Mapping[str, Route]) -
         logger.debug("a connection ended before its time", exc_info=True)
     except Exception:
         logger.exception("a request could not be answered")
+
+
+async def _send_parts(
+    stream: SocketStream, connection: h11.Connection, reply: Reply, parts: AsyncGenerator[bytes, None]
+) -> None:
+    headers = [("content-type", reply.content_type), ("transfer-encoding", "chunked"), ("connection", "close")]
+    head = connection.send(h11.Response(status_code=reply.status, headers=headers)) or b""
+    async with contextlib.aclosing(parts):
+        await stream.send(head)
+        async for part in parts:
+            with anyio.fail_after(REPLY_SECONDS):
+                await stream.send(connection.send(h11.Data(data=part)) or b"")
 
 
 async def _request(stream: SocketStream, connection: h11.Connection) -> h11.Request:

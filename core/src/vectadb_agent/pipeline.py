@@ -30,6 +30,7 @@ from vectadb_agent.records import LogRecord, sendable
 from vectadb_agent.saving import Saving
 from vectadb_agent.settling import OVERHEAD, Settling, key_of, outcome
 from vectadb_agent.shipping import Shipping
+from vectadb_agent.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -78,6 +79,7 @@ class Pipeline:
             self.source, self._parsing, self._saving, notes_unsent=notes_unsent, changed=self._note_change
         )
         self.counts = self._settling.counts
+        self.tap = Tap(settings.name, hides=bool(settings.processors))
         self._shipping = Shipping(
             settings.name,
             own,
@@ -86,6 +88,7 @@ class Pipeline:
             state,
             most_bytes=settings.max_in_flight,
             failed=self._fail,
+            tap=self.tap,
         )
         self._reading: anyio.CancelScope | None = None
         self._failure: CheckError | None = None
@@ -240,6 +243,7 @@ class Pipeline:
             self.counts.read += len(chunk)
             self._settling.bytes += size
             now = self._clock()
+            self.tap.read(record for record, _ in chunk)
             for record, key in chunk:
                 self._shipping.emit(lane.joiner.add(record, Ticket(page, key), now))
             if len(lane.joiner):

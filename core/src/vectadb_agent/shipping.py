@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vectadb_agent.records import Event
     from vectadb_agent.settling import Settling
     from vectadb_agent.state import State
+    from vectadb_agent.tap import Tap
 
 logger = logging.getLogger("vectadb_agent.shipping")
 
@@ -57,8 +58,10 @@ class Shipping:
         *,
         most_bytes: int,
         failed: Callable[[CheckError], None],
+        tap: Tap,
     ) -> None:
         self._name = name
+        self._tap = tap
         self._state = state
         self.outlets = [
             Outlet(
@@ -91,9 +94,12 @@ class Shipping:
             self._ship(joined, lane.read_at)
 
     def _ship(self, joined: Joined[Ticket], read_at: int | None) -> None:
-        events = self._parsing.events(joined)
+        taker, events = self._parsing.parse(joined)
+        if self._tap.lookers:
+            self._tap.joined(joined.block)
+            self._tap.parsed(joined.block, "" if taker is None else taker.name, events)
         if not events:
-            self._settling.settle(joined, "filtered")
+            self._settle(joined, "filtered")
             return
         if read_at is not None:
             for event in events:
@@ -103,7 +109,12 @@ class Shipping:
         for outlet in self.outlets:
             outlet.offer(shipment)
         if not self._required:
-            self._settling.settle(joined, "delivered")
+            self._settle(joined, "delivered")
+
+    def _settle(self, joined: Joined[Ticket], fate: Fate | Literal["filtered"]) -> None:
+        if self._tap.lookers:
+            self._tap.shipped(joined.block, fate)
+        self._settling.settle(joined, fate)
 
     def _differs(self, joined: Joined[Ticket]) -> bool:
         """Whether a block that was read again is to be shipped as it is now. Where not, it is settled here."""
@@ -148,7 +159,7 @@ class Shipping:
         if parcel.unclaimed is not None:
             self._part(parcel.joined, parcel.unclaimed)
         else:
-            self._settling.settle(parcel.joined, next(fate for fate in _WORST_FIRST if fate in parcel.fates))
+            self._settle(parcel.joined, next(fate for fate in _WORST_FIRST if fate in parcel.fates))
 
     def _overlapping(self, overlap: Overlap) -> None:
         parcel = overlap.parcel

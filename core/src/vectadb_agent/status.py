@@ -62,6 +62,11 @@ class _SocketConnection(http.client.HTTPConnection):
             self.sock.connect(path)
 
 
+def connection(state_dir: Path) -> http.client.HTTPConnection:
+    """Return a connection to the socket of the agent that runs on the state directory; opened by its first request."""
+    return _SocketConnection(state_dir)
+
+
 def ask(state_dir: Path) -> Status | None:
     """Ask the agent that runs on the state directory; ``None``: none does.
 
@@ -69,10 +74,10 @@ def ask(state_dir: Path) -> Status | None:
         StateError: one may be running, but it does not tell; says why.
     """
     path = state_dir / SOCKET
-    with contextlib.closing(_SocketConnection(state_dir)) as connection:
+    with contextlib.closing(connection(state_dir)) as asked:
         try:
-            connection.request("GET", "/status")
-            reply = connection.getresponse()
+            asked.request("GET", "/status")
+            reply = asked.getresponse()
             body = reply.read()
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             return None
@@ -127,11 +132,16 @@ def as_json(status: Status | Rest) -> str:
 # For people
 
 
+def headline(status: Status) -> str:
+    """Say in one line which agent it is, and whether it is well."""
+    memory = [sample.value for sample in status.figures if sample.name == _MEMORY]
+    about = [f"process {status.pid}", f"up {duration(status.uptime_seconds)}", *(_size(value) for value in memory)]
+    return f"vectadb-agent {status.version}: {status.status} ({', '.join(about)})"
+
+
 def running_text(status: Status) -> str:
     """Say how a running agent is doing."""
-    memory = [sample.value for sample in status.figures if sample.name == _MEMORY]
-    about = [f"process {status.pid}", f"up {_duration(status.uptime_seconds)}", *(_size(value) for value in memory)]
-    lines = [f"vectadb-agent {status.version}: {status.status} ({', '.join(about)})"]
+    lines = [headline(status)]
     lines += [f"  {reason}" for reason in status.reasons]
     for pipeline in status.pipelines:
         own = [sample for sample in status.figures if sample.labels.get("pipeline") == pipeline.name]
@@ -150,7 +160,7 @@ def rest_text(rest: Rest) -> str:
     """Say how far an agent was that runs no more."""
     lines = [
         f"no agent is running with agent.state_dir {rest.state_dir} (nobody answers at {SOCKET})",
-        f"  something was saved last {_duration(rest.saved_seconds_ago)} ago",
+        f"  something was saved last {duration(rest.saved_seconds_ago)} ago",
     ]
     for name, saved in rest.pipelines.items():
         lines += ["", f"pipeline {name}"]
@@ -194,7 +204,7 @@ def _partitions(samples: Sequence[Sample]) -> list[str]:
             ages = complete.setdefault(sample.labels["partition"], {})
             ages[sample.labels["age"]] = int(sample.value * 1_000_000)
     rows = [
-        (partition, _duration(lag[partition]) if partition in lag else "unknown", _sweeps(ages))
+        (partition, duration(lag[partition]) if partition in lag else "unknown", _sweeps(ages))
         for partition, ages in sorted(complete.items())
     ]
     return _indented(table([("PARTITION", "LAG", "COMPLETE THROUGH"), *rows])) if rows else []
@@ -203,7 +213,7 @@ def _partitions(samples: Sequence[Sample]) -> list[str]:
 def _sweeps(ages: dict[str, int]) -> str:
     """Up to when the sweep of each age has read: ``2026-01-01 10:00:00 (after 5 min)``, the youngest age first."""
     told = sorted((float(age), through) for age, through in ages.items())
-    return ", ".join(f"{_time(through)} (after {_duration(age)})" for age, through in told) or "not swept yet"
+    return ", ".join(f"{_time(through)} (after {duration(age)})" for age, through in told) or "not swept yet"
 
 
 def _others(samples: Iterable[Sample]) -> str:
@@ -235,7 +245,7 @@ def _size(value: float) -> str:
     return f"{value / 1_000_000:,.0f} MB"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """``850 ms``, ``12 s``, ``5 min``, ``3 h 20 min``, ``13 d 12 h``."""
     if seconds < 1:
         return f"{max(0.0, seconds) * 1000:.0f} ms"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vectadb_agent import config
     from vectadb_agent.pipeline import Pipeline
     from vectadb_agent.state import State
+    from vectadb_agent.tap import Tap
 
 logger = logging.getLogger("vectadb_agent.vitals")
 
@@ -120,6 +121,11 @@ class Vitals:
     def listen_to(self, figures: Callable[[], Iterable[Figure]], **labels: str) -> None:
         """Ask for these figures too, at each reply; ``labels`` are put before their own."""
         self._tellers.append(_Teller(tuple(labels.items()), figures))
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Where the pipelines can be looked into."""
+        return [pipeline.tap for pipeline in self._pipelines]
 
     def reasons(self) -> list[str]:
         """Why the agent is not well, a sentence for each pipeline that is stuck; empty: it is well."""
