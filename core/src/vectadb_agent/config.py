@@ -57,7 +57,7 @@ class AgentSettings(BaseModel):
     """Where checkpoints, the ledger of delivered records and the quarantine live; relative to the working directory."""
     shutdown_timeout: Duration = Field(default=10.0, ge=0)
     """Longest time that a stop waits for what was read to be delivered."""
-    listen: Annotated[tuple[str, int] | None, BeforeValidator(_address)] = None
+    listen: Annotated[tuple[str, int] | None, BeforeValidator(_address, json_schema_input_type=str | None)] = None
     """TCP address, e.g. 127.0.0.1:9464, where /metrics and /health are served besides the socket in `state_dir`."""
     quarantine_keep: Duration = Field(default=14 * 86_400.0, gt=0)
     """How long events that a sink refused for good are kept for `vectadb-agent quarantine`."""
@@ -65,15 +65,23 @@ class AgentSettings(BaseModel):
     """Most bytes of events in the quarantine; beyond it the oldest are given up, and the log names them."""
 
 
-class _PipelineSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class PipelineSettings(BaseModel):
+    """One of ``pipelines:``; what its components are told is checked by themselves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     agent_id: str | None = None
+    """Agent of those events that do not name their own."""
     source: Any
+    """Where the records come from: `type` and the options of a source."""
     parsers: list[Any] | None = None
+    """Tried in order; what none takes becomes a `log` event, whole. Omitted: `[{type: auto}]`. `[]`: none at all."""
     processors: list[Any] = []
+    """What events go through between parsers and sinks, in order."""
     sinks: list[str] = Field(min_length=1)
+    """Names of sinks, as they stand under `sinks:`."""
     max_in_flight: Size = Field(default=3_000_000, ge=100_000)
+    """Most bytes of records that are read and not yet delivered; then the source waits."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def _pipelines(document: Document, host: Host, value: Any, sink_names: set[str])
         if not isinstance(options, dict):
             document.blame(path, f"`source:`, `parsers:` and `sinks:` are wanted here, found {_found(options)}")
             continue
-        settings = _validated(document, _PipelineSettings, options, path)
+        settings = _validated(document, PipelineSettings, options, path)
         # The components are checked even where the frame around them is wrong: all mistakes are told at once.
         source = (
             _component(document, host, "source", options["source"], (*path, "source")) if "source" in options else None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vectadb_agent.components import Duration, Size
 from vectadb_agent.errors import UsageError
 from vectadb_agent.host import KINDS, Host, Provided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
     from vectadb_agent.audit import Certificate
     from vectadb_agent.backfill import Summary
@@ -74,23 +78,58 @@ def _page(kind: str, name: str, provided: Provided) -> str:
     if about:
         lines += ["", textwrap.indent(textwrap.dedent("    " + about), "  ")]
     lines += ["", "  Options:"]
-    schema = component.Config.model_json_schema()
-    for option, described in component.Config.model_fields.items():
-        if option == "type":
-            continue
-        default = (
-            "required"
-            if described.is_required()
-            else f"default: {_shown(described.get_default(call_default_factory=True))}"
-        )
-        lines.append(f"    {option}  ({_type(schema['properties'][option], schema)}; {default})")
-        if described.description:
-            lines.append(
-                textwrap.fill(
-                    " ".join(described.description.split()), 110, initial_indent=" " * 8, subsequent_indent=" " * 8
-                )
-            )
+    for option in options(component.Config):
+        default = "required" if option.default is None else f"default: {option.default}"
+        lines.append(f"    {option.name}  ({option.type}; {default})")
+        if option.about:
+            lines.append(textwrap.fill(option.about, 110, initial_indent=" " * 8, subsequent_indent=" " * 8))
     return "\n".join(lines)
+
+
+class Option(NamedTuple):
+    """One option of a configuration, as its reference tells it. ``default`` is ``None`` where it is required."""
+
+    name: str
+    type: str
+    default: str | None
+    about: str
+
+
+def options(model: type[BaseModel]) -> list[Option]:
+    """The options of a section or component, but ``type``; lengths of time and sizes as they are written in YAML."""
+    schema = model.model_json_schema()
+    return [
+        Option(
+            name,
+            _written(field) or _type(schema["properties"][name], schema),
+            None if field.is_required() else _default(field),
+            " ".join((field.description or "").split()),
+        )
+        for name, field in model.model_fields.items()
+        if name != "type"
+    ]
+
+
+def _written(field: FieldInfo) -> str | None:
+    kinds: dict[str, Any] = {"duration": Duration, "size": Size}
+    return next((name for name, hint in kinds.items() if hint.__metadata__[0] in field.metadata), None)
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is not None and (written := _written(field)) is not None:
+        return _in_units(value * 1000, _LENGTHS) if written == "duration" else _in_units(value, _SIZES)
+    return _shown(value)
+
+
+_LENGTHS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_SIZES = {"GB": 10**9, "MB": 10**6, "KB": 1000, "B": 1}
+
+
+def _in_units(value: float, units: dict[str, int]) -> str:
+    """In the largest unit of which it is a whole number."""
+    unit = next((unit for unit, of in units.items() if value and value % of == 0), list(units)[-1])
+    return f"{value / units[unit]:g}{unit}"
 
 
 def _type(schema: dict[str, Any], root: dict[str, Any]) -> str:
@@ -108,9 +147,17 @@ def _type(schema: dict[str, Any], root: dict[str, Any]) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return "none" if value is None else repr(value) if value == "" else str(value)
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
+        case list() | tuple():
+            return f"[{', '.join(map(_shown, value))}]"
+        case _:
+            return str(value) or '""'
 
 
 def taken(counts: dict[str, int]) -> str:
