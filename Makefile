@@ -11,7 +11,7 @@ SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processor
 PAGE := server/src/vectadb_server/page/index.html
 PAGE_SOURCES := $(shell find server/ui -type f -not -path '*/node_modules/*' -not -name .gitignore)
 
-.PHONY: install page page-types demo test bench chaos accuracy recordings lint clean
+.PHONY: install page page-types demo test bench chaos accuracy recordings docs lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make chaos   nothing lost, nothing twice: kills, outages, late events, with figures (about half an hour)"
 	@echo "make accuracy  what is understood of each framework's output, against what really happened"
 	@echo "make recordings  frameworks' output, recorded anew by running them (needs a package index)"
+	@echo "make docs    the generated pages of docs/, anew"
 	@echo "make lint    formatting, lint, types"
 	@echo "make page    the web page, built anew where its sources changed; make page-types: its types of the API"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
@@ -67,10 +68,13 @@ accuracy: $(INSTALLED)
 recordings: $(INSTALLED)
 	$(BIN)/python tests/recordings/make.py $(ARGS)
 
+docs: $(INSTALLED)
+	@$(BIN)/python -m docs
+
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy $(SOURCES) $(wildcard examples/*/*.py) benchmarks demo
+	$(BIN)/mypy $(SOURCES) $(wildcard examples/*/*.py) benchmarks demo docs
 	$(BIN)/python server/ui/build.py check
 
 clean:

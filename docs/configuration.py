@@ -77,7 +77,12 @@ def _table(model: type[BaseModel]) -> str:
     return _rows(
         ("option", "type", "default", "meaning"),
         [
-            (f"`{each.name}`", each.type, "required" if each.default is None else _code(each.default), _prose(each.about))
+            (
+                f"`{each.name}`",
+                each.type,
+                "required" if each.default is None else _code(each.default),
+                _prose(each.about),
+            )
             for each in found
         ],
     )
