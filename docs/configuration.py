@@ -20,21 +20,22 @@ HEAD = """\
 
 <!-- Made of the code by `make docs`; do not edit. -->
 
-[The agent](#the-agent) is configured by a YAML file, [the server](#the-server) by flags, environment variables or a TOML file.
-[`config.example.yaml`](../config.example.yaml) is an annotated beginning.
+[The agent](#the-agent) is configured by a YAML file, [the server](#the-server) by flags, the environment or a TOML
+file. [`config.example.yaml`](../config.example.yaml) is an annotated beginning.
 
 ## The agent
 
-The file is named by `--config` or `CONFIG_PATH`. `${VAR}` in a value is the environment variable, `${VAR:-default}` has a
-default, `$$` is a dollar sign. A duration is a number and a unit (`500ms`, `10s`, `5m`, `24h`, `7d`), a size likewise (`512KB`,
-`8MB`, `1MiB`). Unknown keys are refused; all mistakes are told at once, each with its line; `vectadb-agent check` tries
-everything without starting. `plugins:`, a list of names, restricts which installed plugins are loaded.
+The file is named by `--config` or `CONFIG_PATH`. `${VAR}` in a value is the environment variable, `${VAR:-default}` has
+a default, `$$` is a dollar sign. A duration is a number and a unit (`500ms`, `10s`, `5m`, `24h`, `7d`), a size likewise
+(`512KB`, `8MB`, `1MiB`). Unknown keys are refused; all mistakes are told at once, each with its line;
+`vectadb-agent check` tries everything without starting. `plugins:`, a list of names, restricts which are loaded.
 """
 SERVER = """\
 ## The server
 
 Each setting is `VECTADB_NAME` in the environment and `name` in the TOML file that `--config` or `VECTADB_CONFIG` names;
-`vectadb serve` has flags for the first few (`vectadb serve --help`). Flags go before the environment, that before the file.
+`vectadb serve` has flags for the first few (`vectadb serve --help`). Flags go before the environment, that before the
+file.
 
 """
 TITLES = {"source": "Sources", "parser": "Parsers", "processor": "Processors", "sink": "Sinks"}

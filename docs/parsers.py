@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from docs.configuration import ours
 from vectadb_agent.sample import Chain, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RECORDINGS = Path(__file__).parent.parent / "tests" / "recordings"
 WIDTH = 118
@@ -21,9 +25,9 @@ HEAD = """\
 <!-- Made of the code and the recordings by `make docs`; do not edit. -->
 
 What goes in, as it lies in the log, and the events that come out. Options are in
-[`configuration.md`](configuration.md#parsers); `auto` stands for all parsers below but `strands`, whose output carries no
-mark. Long lines and values are cut here (`…`), `␛` is the escape character of colour codes. Every event carries its block's text
-(`raw`), its time and its `source` besides. Try your own lines: `vectadb-agent parse --explain FILE`.
+[`configuration.md`](configuration.md#parsers); `auto` stands for all parsers below but `strands`, whose output carries
+no mark. Long lines and values are cut here (`…`), `␛` is the escape character of colour codes. Every event carries its
+block's text (`raw`), its time and its `source` besides. Try your own lines: `vectadb-agent parse --explain FILE`.
 """
 
 
@@ -33,7 +37,7 @@ class Example(NamedTuple):
     shows: str
     of: tuple[str, int, int] | None = None
     lines: tuple[str, ...] = ()
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 EXAMPLES: dict[str, Example] = {
@@ -74,7 +78,7 @@ EXAMPLES: dict[str, Example] = {
         "One object a line.",
         lines=(
             '{"time": "2026-01-02T03:04:05Z", "level": "error", "msg": "no disk", "request_id": "r-7", "free": 0}',
-            '{"event_type": "tool_call", "tool_name": "search", "tool_input": {"query": "shipping"}, "trace_id": "t-1"}',
+            '{"event_type": "tool_call", "tool_name": "search", "tool_input": {"query": "a"}, "trace_id": "t-1"}',
         ),
     ),
     "regex": Example(

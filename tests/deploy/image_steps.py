@@ -1,6 +1,7 @@
-"""The steps of a Dockerfile, and as many of them as go without an engine: ``python -m tests.deploy.image_steps FILE DIR``.
+"""The steps of a Dockerfile, as many of them as go without an engine.
 
-COPY copies from this tree, RUN runs with ``/src`` and ``/opt`` inside DIR. What needs root or another root directory
+``python -m tests.deploy.image_steps FILE DIR`` runs them as they stand, with a package index. COPY copies from this
+tree, RUN runs with ``/src`` and ``/opt`` inside DIR. What needs root or another root directory
 (useradd) is left out. Environments are made by this Python instead of the base image's.
 """
 
@@ -48,7 +49,7 @@ def stages(file: Path) -> list[Stage]:
 
 
 def build(file: Path, directory: Path, *, path: str | None = None) -> Path:
-    """Run the build stage; return the folder that the final stage would copy. ``path`` is searched for programs first."""
+    """Run the build stage; return the folder that the final stage copies. ``path`` is searched for programs first."""
     stage = stages(file)[0]
     for name in ("src", "opt"):
         (directory / name).mkdir(parents=True)
@@ -60,6 +61,7 @@ def build(file: Path, directory: Path, *, path: str | None = None) -> Path:
             source, target = (Path(word) for word in rest.split())
             if (ROOT / source).is_dir():
                 shutil.copytree(ROOT / source, directory / "src" / target, ignore=ignored)
+                shutil.rmtree(directory / "src" / target / "src/vectadb_server/page", ignore_errors=True)  # built anew
             else:
                 shutil.copy(ROOT / source, directory / "src" / target)
         elif name == "RUN":

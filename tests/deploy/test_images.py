@@ -19,14 +19,16 @@ FILES = sorted((ROOT / "deploy").glob("*.Dockerfile"))
 BIN = Path(sys.executable).parent
 KEY = "a-key-for-those-who-try-the-images"
 
-# In place of the base image's Python: uv installs in a second what pip would download each time, by the same constraints,
-# and of the modules only ours are compiled.
+# In place of the base image's Python: uv installs in a second what pip would download, by the same constraints;
+# of the modules only ours are compiled; the page is the one that `make install` has built.
 PYTHON = """\
 #!/bin/bash
 case "$1 $2" in
-  "-m pip") shift 2; target=$2; shift 3
+  "server/ui/build.py ") exec cp -r {root}/server/src/vectadb_server/page server/src/vectadb_server/ ;;
+  "-m pip") [ "$3" = --python ] || exit 0; shift 2; target=$2; shift 3
     words=(); for word in "$@"; do [ "$word" = --no-compile ] || words+=("$word"); done
-    exec {uv} pip install -q --python "$target" --constraint "$PIP_CONSTRAINT" --build-constraint "$PIP_CONSTRAINT" "${{words[@]}}" ;;
+    exec {uv} pip install -q --python "$target" --constraint "$PIP_CONSTRAINT" \\
+      --build-constraint "$PIP_CONSTRAINT" "${{words[@]}}" ;;
   "-m compileall") exec {python} "${{@:1:$#-1}}" "${{@: -1}}"/*/site-packages/vectadb_* ;;
 esac
 exec {python} "$@"
@@ -56,7 +58,7 @@ def test_the_final_stage_only_runs(file: Path) -> None:
 def _built(file: Path, directory: Path) -> Path:
     shim = directory / "bin"
     shim.mkdir()
-    (shim / "python").write_text(PYTHON.format(uv=BIN / "uv", python=sys.executable))
+    (shim / "python").write_text(PYTHON.format(uv=BIN / "uv", python=sys.executable, root=ROOT))
     (shim / "python").chmod(0o755)
     return build(file, directory, path=str(shim))
 
@@ -84,6 +86,7 @@ def test_the_server_image_serves_and_says_when_it_is_ready(tmp_path: Path) -> No
         until(lambda: answers(f"{url}/health/ready"), "the server of the image", tmp_path / "log")
         probe = [word.replace(":8080", f":{port}") for word in _command(file, "HEALTHCHECK")]
         assert subprocess.run(probe, env={**os.environ, **settings}, timeout=60, check=False).returncode == 0
+        assert "<script" in httpx.get(url).text
         assert httpx.get(f"{url}/api/v1/traces").status_code == 401
         headers = {"Authorization": f"Bearer {KEY}"}
         assert httpx.get(f"{url}/api/v1/traces", headers=headers).json()["traces"] == []

@@ -13,7 +13,9 @@ PAGES = [
     *sorted((ROOT / "deploy").glob("*.md")),
     *sorted(path for pattern in ("core", "plugins/*", "server") for path in ROOT.glob(f"{pattern}/README.md")),
 ]
-_FENCE = re.compile(r"^(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"^(?:<!-- not run: (?P<why>[^>]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 _FILE = re.compile(r"# (?P<name>[\w./-]+\.(?:py|yaml|toml))\b")
 
 
@@ -61,8 +63,8 @@ vectadb() {
     case "$word" in
       TRACE_ID) word=$(command vectadb traces --limit 1 --json | python -c \
         'import json, sys; print(json.load(sys.stdin)["traces"][0]["trace_id"])') ;;
-      KEY_ID) word=$(command vectadb keys list --json | python -c \
-        'import json, sys; print(next(key["id"] for key in json.load(sys.stdin)["keys"] if key["name"] == "laptop"))') ;;
+      KEY_ID) word=$(command vectadb keys list --json | python -c 'import json, sys
+print(next(key["id"] for key in json.load(sys.stdin)["keys"] if key["name"] == "laptop"))') ;;
     esac
     words+=("$word")
   done

@@ -1,4 +1,4 @@
-"""Every snippet of the documentation does what it is there for: shell is run, files are read by what would read them."""
+"""Every snippet of the documentation does what it is there for: shell is run, files are read by what reads them."""
 
 from __future__ import annotations
 
