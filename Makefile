@@ -11,7 +11,7 @@ SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processor
 PAGE := server/src/vectadb_server/page/index.html
 PAGE_SOURCES := $(shell find server/ui -type f -not -path '*/node_modules/*' -not -name .gitignore)
 
-.PHONY: install page page-types demo test bench chaos accuracy recordings docs lint clean
+.PHONY: install page page-types demo test bench chaos accuracy recordings docs smoke-aws lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make accuracy  what is understood of each framework's output, against what really happened"
 	@echo "make recordings  frameworks' output, recorded anew by running them (needs a package index)"
 	@echo "make docs    the generated pages of docs/, anew"
+	@echo "make smoke-aws  against a real account: writes lines to a test log group, ships them, prints the certificate"
 	@echo "make lint    formatting, lint, types"
 	@echo "make page    the web page, built anew where its sources changed; make page-types: its types of the API"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
@@ -70,6 +71,10 @@ recordings: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m docs
+
+# Credentials and region as AWS's tools find them; make smoke-aws ARGS="--group /my/test --lines 5000"
+smoke-aws: $(INSTALLED)
+	@$(BIN)/python -m demo.smoke $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 ROOMS = {"agent": [ROOT / "core/src", *sorted(ROOT.glob("plugins/*/src"))], "server": [ROOT / "server/src"]}
-#: What ends in front of people. ``ValueError`` (an option) and refusals of a request say themselves what would be right.
+#: What ends in front of people. ``ValueError`` (an option) and refusals of a request say themselves what is right.
 RAISED = {
     "ApiError CheckError ConfigError PermanentError Problem RetryableError StateError TooLargeError UsageError blame",
     "BadArchive CannotOpen CannotServe CannotStart CannotTake CommandError EmbeddingUnavailable IndexUnusable NoServer",
