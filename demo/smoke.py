@@ -28,7 +28,7 @@ CONFIG = """\
 agent: {{state_dir: {directory}/state}}
 pipelines:
   smoke:
-    source: {{type: cloudwatch, log_groups: [{group}], lookback: 10m}}
+    source: {{type: cloudwatch, log_groups: [{group}], lookback: 9m}}
     sinks: [vectadb]
 sinks:
   vectadb: {{type: vectadb, endpoint: "{url}", api_key: "${{VECTADB_API_KEY:-}}"}}
@@ -64,8 +64,11 @@ def _run(options: argparse.Namespace) -> int:
         _wait_until_visible(client, options.group, stream, written)
         _agent("check", config)
         _agent("run", config, "--drain", "--log-level", "warning")
-        certificate = _agent("audit", config, "--since", "10m")
+        certificate = _agent("audit", config, "--since", "15m")
         _say(certificate.stdout.strip())
+        if certificate.returncode == 0 and f": {written} records" not in certificate.stdout:
+            _say(f"The certificate is not of the {written} lines: does anybody else write to {options.group}?")
+            return 1
         return certificate.returncode
 
 
@@ -86,10 +89,10 @@ def _stream(client: Any, group: str, *, keep: bool) -> Iterator[str]:
 
 
 def _write(client: Any, group: str, stream: str, count: int) -> int:
-    """Write lines of the last two minutes: of each ten a tool's call, its result, and an error."""
-    start = time.time_ns() // 1_000_000 - 120_000
+    """Write lines, of each ten a tool's call, its result, and an error; dated so that an audit goes beyond them."""
+    start = time.time_ns() // 1_000_000 - 480_000
     texts = [_line(number) for number in range(count)]
-    events = [{"timestamp": start + n * 100_000 // count, "message": text} for n, text in enumerate(texts)]
+    events = [{"timestamp": start + n * 300_000 // count, "message": text} for n, text in enumerate(texts)]
     for begin in range(0, count, 5_000):
         chunk = events[begin : begin + 5_000]
         client.put_log_events(logGroupName=group, logStreamName=stream, logEvents=chunk)
