@@ -7,6 +7,10 @@ export type Trace = Schemas["TraceReply"];
 export type Span = Schemas["SpanReply"];
 export type Event = Schemas["EventReply"];
 export type WholeTrace = Schemas["WholeTrace"];
+export type Stats = Schemas["StatsReply"];
+export type Share = Schemas["Share"];
+export type Details = Schemas["Details"];
+export type Key = Schemas["KeyReply"];
 /** `openapi-fetch` makes lists of pairs into lists of lists. */
 export type Highlight = Omit<Schemas["Highlight"], "ranges"> & { ranges: number[][] };
 export type Result = Omit<Schemas["Result"], "highlights"> & { highlights: Highlight[] };
