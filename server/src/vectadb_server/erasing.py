@@ -53,11 +53,13 @@ class Eraser:
         """
         days = (await self._store.days_of_traces([trace])).get(trace, [])
         known = await tombstones.unfinished(self._store.segments)
-        if trace not in known and not await self._events(trace, days):
+        found = await self._events(trace, days)
+        if trace not in known and not found:
             return None
         await tombstones.begin(self._store.segments, trace, days)
         await self._expiry.refresh()
-        return ErasedTrace(trace, await self._rest(trace, days), days)
+        # From here on the indexer, too, erases what it meets of the trace: its share is not among the rest.
+        return ErasedTrace(trace, max(len(found), await self._rest(trace, days)), days)
 
     async def finish(self) -> None:
         """Go on with what was begun and not finished.

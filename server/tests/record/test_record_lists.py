@@ -17,7 +17,7 @@ from vectadb_server.stores import figures, grouping, histogram, newest, sifting
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
 from vectadb_server.stores.tallies import TooMuch
 
-from .making import HOUR, MIDNIGHT, OPTIONS, SECOND, line, posted
+from .making import HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, line, posted
 
 if TYPE_CHECKING:
     from vectadb_server.model import Event, Trace
@@ -282,6 +282,23 @@ async def test_every_filter_alone_and_combined(
             assert (each.traces, each.failed) == (len(begun), sum(t.status == "error" for t in begun)), asked
         assert counted.complete_from == start
     assert not hasty or most > 20
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+async def test_a_minute_with_more_events_than_are_looked_at_at_once(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch, hasty: bool
+) -> None:
+    monkeypatch.setattr(sifting, "ROWS", 3)
+    if hasty:
+        monkeypatch.setattr(newest, "SECONDS", -1.0)
+    times = [MIDNIGHT + minute * MINUTE + us for minute in range(3) for us in (0, 0, 0, 0, 1, MINUTE - 1)]
+    events = [line(f"r{number:02}", at, group=f"/{number % 2}") for number, at in enumerate(times)]
+    await stored(store, events)
+    for limit in (1, 2, 100):
+        where = EventFilter(log_group="/1")
+        found = await Pages.of(lambda where=where, **page: store.event_page(where, **page), limit)
+        assert len(found.items) == 9
+        assert found.items == wanted_events(events, where)
 
 
 @pytest.mark.parametrize("kind", ["session", "agent"])

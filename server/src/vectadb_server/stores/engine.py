@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 _EMBEDDED = "surrealkv://"
 _READS = ("SELECT ", "RETURN ")
 _RETRY = "This transaction can be retried"
-_LOCKED = 10.0  # seconds that the engine may take to let go of a directory that it has closed
+_LOCKED = 60.0  # seconds that the engine may take to let go of a directory that it has closed
 
 
 class CannotOpen(StoreUnavailable):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Rows that one chunk looks at, but for the last of its minutes.
+#: Rows that one chunk looks at, but for the last of its minutes. Of a minute that holds more it looks at a part.
 ROWS = 5_000
 #: Stretches of minutes that one chunk looks at.
 RANGES = 60
@@ -63,6 +63,11 @@ class ByMinute(Generic[T]):
         self, day: str, times: Range, after: Place | None, size: int
     ) -> tuple[list[tuple[Place, T | None]], Place | None]:
         """See :class:`~vectadb_server.stores.newest.Chunks`."""
+        if after is not None and after.id == _LAST_ID and after.nus == times.first:
+            # The minute that begins at this place was looked at, whole; seen again, it might be all that a chunk sees.
+            times = Range(times.first + 1, times.last)
+            if times.first > times.last:
+                return [], None
         async with self._segments.use(day) as db:
             ranges, reached = await self._ranges(db, day, times, size)
             sql = "; ".join(self._sql.format(number) for number in range(len(ranges)))
@@ -93,8 +98,15 @@ class ByMinute(Generic[T]):
                 return ranges, Place(-minute - minutes.MINUTE, _LAST_ID)
             if ours <= 0:
                 continue
-            rows, matches = rows + all_of_it, matches + ours
             end = -(minute + minutes.MINUTE - 1)
+            if all_of_it > ROWS:
+                if ranges:
+                    return ranges, Place(end - 1, _LAST_ID)
+                # As many as if its events came evenly.
+                first = max(end, times.first)
+                last = min(first + minutes.MINUTE * ROWS // all_of_it, -minute, times.last)
+                return [Range(first, last)], Place(last, _LAST_ID)
+            rows, matches = rows + all_of_it, matches + ours
             if ranges and ranges[-1].last + 1 == end:
                 ranges[-1] = Range(ranges[-1].first, min(-minute, times.last))
             else:
