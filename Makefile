@@ -55,6 +55,7 @@ demo: install
 # Three at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
 # whatever the environment says: the tests start programs by the hundred, and half of a start would be compiling.
 test: install
+	@$(BIN)/python -m server.tests.page.browser
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 3 --dist worksteal --durations=10 $(ARGS)
 
 bench: $(INSTALLED)

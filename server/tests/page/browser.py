@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
@@ -46,3 +46,9 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+if __name__ == "__main__":
+    # `make test` asks once, before several processes would.
+    with suppress(RuntimeError, subprocess.CalledProcessError):
+        executable()

@@ -4,10 +4,11 @@ import { Link, Redirect, Route, Switch, useLocation } from "wouter";
 import { useKeys } from "./shared/keys";
 import { type Theme, usePreferences } from "./shared/preferences";
 import { SignOut, useMe } from "./shared/session";
-import { Empty, Loading } from "./shared/states";
+import { Boundary, Empty, Loading } from "./shared/states";
 
 const Traces = lazy(() => import("./views/traces/Traces"));
-const TraceView = lazy(() => import("./views/trace/Trace"));
+const loadTrace = () => import("./views/trace/Trace");
+const TraceView = lazy(loadTrace);
 const Search = lazy(() => import("./views/search/Search"));
 const Live = lazy(() => import("./views/live/Live"));
 const Overview = lazy(() => import("./views/overview/Overview"));
@@ -29,6 +30,11 @@ export function App() {
 	useEffect(() => {
 		document.title = current ? `${current[1]} · VectaDB` : "VectaDB";
 	}, [current]);
+	useEffect(() => {
+		// What is clicked first is there by then.
+		const timer = setTimeout(() => void loadTrace().catch(() => undefined), 500);
+		return () => clearTimeout(timer);
+	}, []);
 	const { data: me } = useMe();
 	const isStranger = me?.keys_needed === true && !me.scopes.includes("read") && !me.scopes.includes("admin");
 	useKeys(VIEWS.map(([to, label, key]) => ({ key, does: label, run: () => navigate(to) })));
@@ -51,7 +57,9 @@ export function App() {
 				<Choices />
 			</header>
 			<main id="main" tabIndex={-1}>
-				<Suspense fallback={<Loading />}>{isStranger && path !== "/sign-in" ? <SignIn stay /> : <Views />}</Suspense>
+				<Boundary key={path}>
+					<Suspense fallback={<Loading />}>{isStranger && path !== "/sign-in" ? <SignIn stay /> : <Views />}</Suspense>
+				</Boundary>
 			</main>
 		</>
 	);

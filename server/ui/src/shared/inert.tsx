@@ -6,9 +6,9 @@ import { type CSSProperties, memo, type ReactNode, useState } from "react";
 import { type Run, runs } from "./ansi";
 import { count } from "./format";
 
-// Control characters but tab and newline, marks of direction, invisible characters, line separators, tags, lone surrogates.
+// What the server has escaped (`escapes.py`), control characters but tab and newline, marks of direction, invisible characters, line separators, tags, lone surrogates.
 const CONTROL =
-	/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]|\u{e0001}|[\u{e0020}-\u{e007f}]|[\ud800-\udfff]/gu;
+	/\u001a(?:0000|001[af]|d[89a-f][0-9a-f]{2})|[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb]|\u{e0001}|[\u{e0020}-\u{e007f}]|[\ud800-\udfff]/gu;
 const NAMES: Record<string, string> = {
 	"\u0000": "NUL",
 	"\u0007": "BEL",
@@ -23,14 +23,13 @@ const LONG = 20_000;
 const MOST_MARKS = 2_000;
 
 function mark(found: string): string {
-	const point = found.codePointAt(0) ?? 0;
+	const point = found.length === 5 ? Number.parseInt(found.slice(1), 16) : (found.codePointAt(0) ?? 0);
 	return NAMES[found] ?? `U+${point.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
 /** The text with its control characters as marks. */
 export function marked(text: string): ReactNode {
-	CONTROL.lastIndex = 0;
-	if (!CONTROL.test(text)) return text;
+	if (text.search(CONTROL) < 0) return text;
 	const pieces: ReactNode[] = [];
 	let end = 0;
 	for (const found of text.matchAll(CONTROL)) {

@@ -1,5 +1,5 @@
 /** What a view shows while it has nothing else to show. */
-import type { ReactNode } from "react";
+import { Component, type ReactNode } from "react";
 import { ApiError } from "../api/client";
 
 export function Loading({ what = "Loading" }: { what?: string }) {
@@ -39,6 +39,20 @@ export function ErrorNote({ error, again }: { error: unknown; again?: () => void
 			)}
 		</div>
 	);
+}
+
+/** Shows what was thrown while a view was made, rather than nothing at all. */
+export class Boundary extends Component<{ children: ReactNode }, { error: unknown }> {
+	override state = { error: null as unknown };
+
+	static getDerivedStateFromError(error: unknown) {
+		return { error };
+	}
+
+	override render() {
+		if (this.state.error === null) return this.props.children;
+		return <ErrorNote error={this.state.error} again={() => location.reload()} />;
+	}
 }
 
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {

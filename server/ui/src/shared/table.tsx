@@ -79,49 +79,44 @@ export function Table<Row>({ label, rows, columns, id, href, mark, rowHeight = 3
 	const shown = columns.filter((column) => width >= (column.from ?? 0));
 	const tracks = { gridTemplateColumns: shown.map((column) => column.width).join(" ") };
 	return (
-		<div
-			className="table"
-			ref={box}
-			role="table"
-			aria-label={label}
-			aria-rowcount={more ? -1 : rows.length + 1}
-			tabIndex={0}
-		>
-			<div role="rowgroup" className="table-head">
-				<div role="row" className="table-row" style={tracks}>
-					{shown.map((column) => (
-						<div role="columnheader" key={column.id} className={column.numeric ? "numeric" : undefined}>
-							{column.label}
-						</div>
-					))}
+		<div className="table" ref={box} tabIndex={0} role="region" aria-label={label}>
+			<div role="table" aria-label={label} aria-rowcount={more ? -1 : rows.length + 1}>
+				<div role="rowgroup" className="table-head">
+					<div role="row" className="table-row" style={tracks}>
+						{shown.map((column) => (
+							<div role="columnheader" key={column.id} className={column.numeric ? "numeric" : undefined}>
+								{column.label}
+							</div>
+						))}
+					</div>
 				</div>
-			</div>
-			<div role="rowgroup" className="table-body" style={{ height: virtual.getTotalSize() }}>
-				{items.map((item) => {
-					const row = rows[item.index] as Row;
-					return (
-						<div
-							role="row"
-							key={id(row)}
-							aria-rowindex={item.index + 2}
-							aria-current={item.index === at || undefined}
-							className={`table-row ${mark?.(row) ?? ""}`}
-							style={{ ...tracks, height: rowHeight, transform: `translateY(${item.start}px)` }}
-						>
-							{shown.map((column, index) => (
-								<div role="cell" key={column.id} className={column.numeric ? "numeric" : undefined}>
-									{index === 0 ? (
-										<Link href={href(row)} className="row-link" onClick={() => setAt(item.index)}>
-											{column.cell(row)}
-										</Link>
-									) : (
-										column.cell(row)
-									)}
-								</div>
-							))}
-						</div>
-					);
-				})}
+				<div role="rowgroup" className="table-body" style={{ height: virtual.getTotalSize() }}>
+					{items.map((item) => {
+						const row = rows[item.index] as Row;
+						return (
+							<div
+								role="row"
+								key={id(row)}
+								aria-rowindex={item.index + 2}
+								aria-current={item.index === at || undefined}
+								className={`table-row ${mark?.(row) ?? ""}`}
+								style={{ ...tracks, height: rowHeight, transform: `translateY(${item.start}px)` }}
+							>
+								{shown.map((column, index) => (
+									<div role="cell" key={column.id} className={column.numeric ? "numeric" : undefined}>
+										{index === 0 ? (
+											<Link href={href(row)} className="row-link" onClick={() => setAt(item.index)}>
+												{column.cell(row)}
+											</Link>
+										) : (
+											column.cell(row)
+										)}
+									</div>
+								))}
+							</div>
+						);
+					})}
+				</div>
 			</div>
 			<div className="table-foot" role="status">
 				{foot ?? (more ? "Loading more…" : `${count(rows.length)} in all`)}

@@ -1,5 +1,5 @@
 /** All traces: when, what was asked, what came of it. */
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import type { Trace } from "../../api/client";
 import { FIELDS, FilterBar, Toggles } from "../../shared/filters";
 import { allTokens, cost, count, duration, short } from "../../shared/format";
@@ -90,6 +90,10 @@ export default function Traces() {
 	useLive(live, query.refetch);
 	const isEmpty = query.isSuccess && rows.length === 0 && !query.hasNextPage;
 	const any = useAnyTrace(isEmpty && !isFiltered(params));
+	const { refetch } = query;
+	useEffect(() => {
+		if (any) void refetch();
+	}, [any, refetch]);
 	if (any === false) return <FirstRun />;
 	return (
 		<div className="traces">
