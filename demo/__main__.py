@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 
 from demo import logs
 from demo.oracle import judge, ledger, stored
-from demo.processes import BIN, agent, aws, cloudwatch, server, until
+from demo.processes import BIN, agent, asking, aws, cloudwatch, server, together, until
 
 CONFIG = """\
 agent: {{state_dir: {directory}/state}}
@@ -52,12 +51,12 @@ def main() -> int:
     once = options.parse_args().once or not sys.stdout.isatty()
     with tempfile.TemporaryDirectory(prefix="vectadb-demo-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
-        os.environ |= aws(stack.enter_context(cloudwatch(directory)))
+        endpoint, url = stack.enter_context(together(cloudwatch(directory), server(directory)))
+        os.environ |= aws(endpoint)
         client = boto3.client("logs")
         started = time.monotonic()
         count = logs.put(client, time.time_ns() // 1000)
         _say(f"{count} log records of real LangChain runs and of a shop lie in 3 log groups of an emulated CloudWatch.")
-        url = stack.enter_context(server(directory))
         _say(f"vectadb serve                  {url}")
         config = directory / "agent.yaml"
         config.write_text(
@@ -112,10 +111,10 @@ def wait_until_all_is_there(url: str, records: int, directory: Path) -> None:
     """Wait until the server holds so many records and its indexer is through."""
 
     def there() -> bool:
-        digest = httpx.get(f"{url}/api/v1/events/digest").raise_for_status().json()
+        digest = asking().get(f"{url}/api/v1/events/digest").raise_for_status().json()
         if sum(hour["count"] for hour in digest["hours"]) < records:
             return False
-        return not httpx.get(f"{url}/health/ready").json()["engines"]["indexer"]["pending"]
+        return not asking().get(f"{url}/health/ready").json()["engines"]["indexer"]["pending"]
 
     until(there, "the records to arrive", directory / "agent.log")
 
