@@ -29,6 +29,7 @@ from vectadb_agent import (
     config,
     endpoint,
     live,
+    logs,
 )
 from vectadb_agent.cli import main
 from vectadb_agent.config import Pipeline as Settings
@@ -185,13 +186,13 @@ def test_colours_are_for_terminals_and_no_color_is_heeded(monkeypatch: pytest.Mo
     terminal: Any = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert live.coloured(terminal)
+    assert logs.coloured(terminal)
     seen = live.Glimpse("parsed", "p", "/g", "s", "1", AT, parser="words", event={"event_type": "error"})
     assert "\x1b[31mparsed \x1b[0m" in live.shown(seen, 80, colour=True)
     assert live.shown(seen, 20, colour=False) == "00:00:00.000 parsed…"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not live.coloured(terminal)
-    assert not live.coloured(io.StringIO())
+    assert not logs.coloured(terminal)
+    assert not logs.coloured(io.StringIO())
 
 
 def test_top_shows_rates_and_whom_it_waits_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -376,8 +376,8 @@ def _build(node: yaml.Node, path: Path_, document: Document, environ: Mapping[st
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_object(node)
-    except yaml.YAMLError as error:
-        document.blame(path, f"is not a value YAML knows: {error}")
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # 2026-02-30, or a tag that its text does not fit
+        document.blame(path, f"is not a value YAML knows, or put it in quotes: {error}")
         return None
 
 

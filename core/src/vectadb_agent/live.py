@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import re
 import shutil
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vectadb_agent import status
 from vectadb_agent.errors import StateError
+from vectadb_agent.logs import coloured
 from vectadb_agent.reports import table
 from vectadb_agent.tap import Glimpse
 
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 _COLOURS = {"read": "36", "joined": "34", "parsed": "33", "shipped": "32", "bad": "31"}
 _CLEAR_LINE, _HOME, _CLEAR_BELOW = "\x1b[K", "\x1b[H", "\x1b[J"
 _COLOUR_CODE = re.compile(r"\x1b\[[\d;]*m")
-
-
-def coloured(stream: TextIO) -> bool:
-    """Whether to use colours: on a terminal that has them, unless ``NO_COLOR`` is set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def glimpses(state_dir: Path) -> Iterator[tuple[bytes, Glimpse | None, int]]:

@@ -51,12 +51,16 @@ class ForPeople(logging.Formatter):
         return text
 
 
+def coloured(stream: TextIO) -> bool:
+    """Whether to use colours: on a terminal that has them, unless ``NO_COLOR`` is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def set_up(level: str, stream: TextIO | None = None) -> None:
     """Send all logging to ``stream`` (default: standard error), in the form that suits it."""
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
-    terminal = target.isatty()
-    handler.setFormatter(ForPeople(colour="NO_COLOR" not in os.environ) if terminal else JsonLines())
+    handler.setFormatter(ForPeople(colour=coloured(target)) if target.isatty() else JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
