@@ -28,7 +28,8 @@ export default function SignIn({ stay }: { stay?: boolean }) {
 		setWrong(null);
 		try {
 			const found = await answered(api.POST("/api/v1/auth/session", { body: { key: key.trim() } }));
-			client.clear();
+			// What was refused before is asked anew.
+			client.removeQueries({ predicate: (query) => query.queryKey[0] !== ME[0] });
 			client.setQueryData(ME, found);
 			if (!stay) navigate(inside(params.to), { replace: true });
 		} catch (error) {

@@ -40,9 +40,14 @@ function Shown({ id, outline }: { id: string; outline: NonNullable<ReturnType<ty
 	const tree = useMemo(() => build(spans, trace.start, trace.end), [spans, trace.start, trace.end]);
 	const whole = useWhole(id, trace);
 	const tab: Tab = TABS.find(([name]) => name === params.tab)?.[0] ?? "spans";
-	const chosen = params.span ? tree.byId.get(params.span) : undefined;
+	const chosen = useMemo(() => {
+		if (params.span) return tree.byId.get(params.span);
+		// A link from a search result or a line of Live names an event: the innermost span that has it.
+		const { event } = params;
+		return event ? tree.rows.findLast((row) => row.span.event_ids.includes(event)) : undefined;
+	}, [tree, params]);
 	const selected = chosen ?? tree.failures[0] ?? tree.rows[0];
-	const select = useCallback((span: string | null) => change({ span }, { replace: true }), [change]);
+	const select = useCallback((span: string | null) => change({ span, event: null }, { replace: true }), [change]);
 
 	const [failure, setFailure] = useState(-1);
 	function nextFailure() {
