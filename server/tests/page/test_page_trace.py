@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.js"
-VIEWS = ("/traces", *(f"/traces/{{failing}}{tab}" for tab in ("", "?tab=conversation", "?tab=log", "?tab=graph")))
+VIEWS = (
+    "/traces",
+    *(f"/traces/{{failing}}{tab}" for tab in ("", "?tab=conversation", "?tab=log", "?tab=graph")),
+    *("/search?q=order+failed", "/live", "/overview", "/status", "/sign-in"),
+)
 
 
 @pytest.fixture(scope="session")
