@@ -144,6 +144,13 @@ def test_first_run_the_first_event_and_a_restart_under_the_page(browser: Browser
             page.goto(empty.url)
             page.get_by_role("heading", name="No events yet").wait_for()
             assert empty.url in page.locator(".copyable").nth(1).inner_text(), "the configuration names this server"
+            plain = {"timestamp": data.rfc3339(datetime.now(UTC)), "agent_id": "a", "raw": "plain words"}
+            empty.take([plain])  # It makes no trace that is listed.
+            page.get_by_text("The first event is here").wait_for()
+            page.get_by_role("link", name="in quarters of an hour").click()
+            page.get_by_text("1 in all", exact=True).wait_for()
+            page.go_back()
+            page.get_by_text("The first event is here").wait_for()
             empty.take(data.failing(datetime.now(UTC)))
             page.get_by_role("row").filter(has_text="OrderNotFound").wait_for()
         page.get_by_role("row").filter(has_text="OrderNotFound").click()

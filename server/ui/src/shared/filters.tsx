@@ -1,7 +1,7 @@
 /** The filter bar: every filter is a parameter of the URL, named as the API's. Filters combine. */
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
-import { answered, api } from "../api/client";
+import { answered, api, type Trace } from "../api/client";
 import { useKeys } from "./keys";
 import { usePreferences } from "./preferences";
 import { moment } from "./time";
@@ -40,6 +40,17 @@ export const EVENT_TYPES = [
 	"log",
 ] as const;
 
+/** What makes a trace one. Quarters of an hour of a stream (`time_window`) are listed only if asked for. */
+export const BASES = [
+	"trace_id",
+	"request_id",
+	"session_id",
+	"invocation",
+	"run",
+	"time_window",
+	"event",
+] as const satisfies readonly Trace["trace_basis"][];
+
 /** The filters that several views have. A view takes those that its route knows. */
 export const FIELDS = {
 	agent: { name: "agent", label: "Agent", proposed: "agents" },
@@ -51,6 +62,7 @@ export const FIELDS = {
 	log_stream: { name: "log_stream", label: "Log stream" },
 	request_id: { name: "request_id", label: "Request" },
 	trace: { name: "trace", label: "Trace" },
+	basis: { name: "basis", label: "Recognised by", options: BASES },
 	level: { name: "level", label: "Level", options: ["debug", "info", "warning", "error", "critical"] },
 	min_duration: { name: "min_duration", label: "Longer than", placeholder: "500ms, 30s, 2m" },
 } as const satisfies Record<string, Field>;

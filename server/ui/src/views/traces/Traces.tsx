@@ -21,6 +21,7 @@ const FILTERS = [
 	FIELDS.model,
 	FIELDS.type,
 	FIELDS.log_group,
+	FIELDS.basis,
 	FIELDS.min_duration,
 	FIELDS.request_id,
 ];
@@ -94,7 +95,7 @@ export default function Traces() {
 	useEffect(() => {
 		if (any) void refetch();
 	}, [any, refetch]);
-	if (any === false) return <FirstRun />;
+	if (any === false && !isFiltered(params)) return <FirstRun />;
 	return (
 		<div className="traces">
 			<FilterBar fields={FILTERS} search="Asked, answered or error">

@@ -13,10 +13,10 @@ const LIVE_MS = 1000;
 const QUIET_MS = 15_000;
 
 /** The URL's parameters that are the API's, too. */
-const FILTERS = ["agent", "session", "tool", "model", "min_duration", "request_id", "q", "log_group"] as const;
+const FILTERS = ["agent", "session", "tool", "model", "min_duration", "request_id", "q", "log_group", "basis"] as const;
 
 export function isFiltered(params: Params): boolean {
-	return [...FILTERS, "status", "type", "basis"].some((name) => params[name]);
+	return [...FILTERS, "status", "type"].some((name) => params[name]);
 }
 
 /** The filters as the API takes them. */
