@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.attribution import Boundary
     from vectadb_server.blocks import Key
-    from vectadb_server.model import Basis, Trace
+    from vectadb_server.model import Basis, Span, Trace
     from vectadb_server.prices import Prices
     from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.surreal import SurrealStore
@@ -116,12 +116,15 @@ class Indexer:
         *,
         saturated: Callable[[], bool] = lambda: False,
         erased: Callable[[int], None] = lambda _: None,
+        built: Callable[[Trace, list[Span]], None] = lambda _, __: None,
     ) -> None:
         """Take the engines; ``saturated()`` says that ingest has all it can do, and that indexing is to give way.
 
-        ``erased()`` is told how many events came to erased traces all the same, and were erased.
+        ``erased()`` is told how many events came to erased traces all the same, and were erased; ``built()`` each trace
+        that was summed up.
         """
         self._erased = erased
+        self._built = built
         self._store = store
         self._index = index
         self._prices = prices
@@ -440,7 +443,8 @@ class Indexer:
 
     def _summary(self, trace: str, stored: list[StoredEvent]) -> dict[str, Any]:
         events = [each.event for each in stored]
-        summary, _ = spans.build(events, now=time.time_ns() // 1000, prices=self._prices)
+        summary, made = spans.build(events, now=time.time_ns() // 1000, prices=self._prices)
+        self._built(summary, made)
         related = {each.event.event_id for each in stored if each.relate}
         edges = [edge for edge in spans.causes(events) if edge[0] in related and edge[1] in related]
         pause = (len(events) - 100) * SECONDS_PER_EVENT

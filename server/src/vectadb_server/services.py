@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from vectadb_server import prices
 from vectadb_server.access import Access
 from vectadb_server.metrics import Metrics
+from vectadb_server.outlines import Outlines
 from vectadb_server.settings import Settings, check_reach, secret
 from vectadb_server.signins import SignIns
 from vectadb_server.spans import LISTED
@@ -94,6 +95,7 @@ class Services:
     access: Access = field(default_factory=Access)
     sign_ins: SignIns = field(default_factory=SignIns)
     metrics: Metrics = field(default_factory=Metrics)
+    outlines: Outlines = field(default_factory=Outlines)
     now: Callable[[], int] = present
     horizon: Callable[[], int] = lambda: 0
 
@@ -127,6 +129,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
     from vectadb_server.stores.space import Space
 
     known = prices.load(settings.prices)
+    outlines = Outlines()
     async with AsyncExitStack() as stack:
         store = await _record(settings)
         stack.push_async_callback(store.close)
@@ -148,7 +151,9 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
         async def work() -> AsyncIterator[Indexer]:
             """What only one server does at a time."""
             async with (
-                Indexer(store, index, known, saturated=taker.saturated, erased=metrics.erased) as indexer,
+                Indexer(
+                    store, index, known, saturated=taker.saturated, erased=metrics.erased, built=outlines.keep
+                ) as indexer,
                 reindexer,
                 retention,
             ):
@@ -185,6 +190,7 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             reports=ReportStore(store.segments),
             sign_ins=SignIns(SignInStore(store.segments)),
             metrics=metrics,
+            outlines=outlines,
             horizon=expiry.horizon,
             eraser=eraser,
         )

@@ -98,6 +98,9 @@ class Memory:
         found = [event for event in self.held.values() if is_event(event, where)]
         return _page(found, lambda event: (-event.timestamp, event.event_id), limit, after)
 
+    async def trace(self, trace_id: str) -> Trace | None:
+        return next((trace for trace in self._traces() if trace.trace_id == trace_id), None)
+
     async def trace_events(self, trace_id: str) -> list[Event]:
         found = [event for event in self.held.values() if event.trace == trace_id]
         return sorted(found, key=lambda event: (event.timestamp, event.event_id))

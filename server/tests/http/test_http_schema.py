@@ -45,6 +45,7 @@ async def test_every_route_is_in_it_with_words_and_errors(schema: Any) -> None:
         "/api/v1/events/{event_id}/similar",
         "/api/v1/traces",
         "/api/v1/traces/{trace_id}",
+        "/api/v1/traces/{trace_id}/outline",
         "/api/v1/sessions",
         "/api/v1/sessions/{session_id}",
         "/api/v1/agents",

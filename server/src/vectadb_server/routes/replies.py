@@ -9,6 +9,7 @@ import msgspec
 from vectadb_server.highlights import Highlight
 from vectadb_server.ingest import Status
 from vectadb_server.model import Basis, Kind, Span, SpanStatus, Tokens, Trace
+from vectadb_server.outlines import Columns
 from vectadb_server.times import rfc3339
 from vectadb_server.wire import encode_event
 
@@ -163,6 +164,13 @@ class TracePage(msgspec.Struct):
 
     traces: list[TraceReply]
     next_cursor: str | None
+
+
+class OutlineReply(msgspec.Struct):
+    """A trace's summary, and all its spans as columns, without what they were given and returned."""
+
+    trace: TraceReply
+    spans: Columns
 
 
 class WholeTrace(msgspec.Struct):

@@ -319,6 +319,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/traces/{trace_id}/outline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * ReadOutline
+         * @description Read a trace's summary, and its spans as columns: quick for tens of thousands of them.
+         *
+         *     Of a large trace it is what the indexer has seen, as in lists; events of the last seconds may be missing.
+         */
+        get: operations["ApiV1TracesTraceIdOutlineReadOutline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -695,6 +717,21 @@ export interface components {
             error?: string | null;
             days?: components["schemas"]["DayFound"][];
         };
+        /** Columns */
+        Columns: {
+            span_ids: string[];
+            parents: (number | null)[];
+            kinds: ("invocation" | "agent" | "chain" | "llm" | "tool" | "retrieval")[];
+            distinct_names: string[];
+            names: number[];
+            starts_us: number[];
+            durations_us: (number | null)[];
+            statuses: ("ok" | "error" | "running" | "interrupted")[];
+            input_tokens: (number | null)[];
+            output_tokens: (number | null)[];
+            costs_usd: (number | null)[];
+            more_event_ids: string[][];
+        };
         /** DayFound */
         DayFound: {
             day: string;
@@ -893,6 +930,11 @@ export interface components {
         MissingReply: {
             missing: string[];
             horizon: string | null;
+        };
+        /** OutlineReply */
+        OutlineReply: {
+            trace: components["schemas"]["TraceReply"];
+            spans: components["schemas"]["Columns"];
         };
         /** Progress */
         Progress: {
@@ -2470,6 +2512,83 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErasedTrace"];
+                };
+            };
+            /** @description The request is not what the route takes */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description There are API keys, and the request carries none that holds */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key lacks the scope that this needs, or a page of another site asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description There is no such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description The key has done as much as it may for now; Retry-After says when to come back */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+            /** @description Overloaded, or an engine is away; Retry-After says when to come back */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorReply"];
+                };
+            };
+        };
+    };
+    ApiV1TracesTraceIdOutlineReadOutline: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the trace; also one that a client gave. */
+                trace_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outline */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OutlineReply"];
                 };
             };
             /** @description The request is not what the route takes */

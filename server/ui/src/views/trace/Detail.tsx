@@ -49,7 +49,7 @@ export function Detail({ row, trace, whole, select, close }: Props) {
 			</header>
 			<p className="facts">
 				<span>
-					<Time at={span.start} precision="milliseconds" />
+					<Time at={Date.parse(trace.start) + span.from} precision="milliseconds" />
 				</span>
 				<span>{span.duration_ms === null ? "not ended" : duration(span.duration_ms)}</span>
 				{full?.model && <Line text={full.model} most={80} />}

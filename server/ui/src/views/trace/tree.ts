@@ -38,7 +38,7 @@ export function build(spans: readonly Outlined[], traceStart: string, traceEnd: 
 	const byId = new Map<string, Row>();
 	const made: Row[] = [];
 	for (const span of spans) {
-		const from = preciseMs(span.start) - start;
+		const { from } = span;
 		const row: Row = {
 			span,
 			depth: 0,
