@@ -250,3 +250,29 @@ def test_a_backfill_of_a_partition_that_is_not_read_is_refused(state: State) -> 
     with pytest.raises(UsageError, match="/typo is not read by pipeline p"):
         backfill(configured(source, sink), state, 0, HOUR, asked="x", only=["/typo"])
     assert state.job("p", "backfill") is None
+
+
+def test_a_slice_that_fails_is_read_again_and_one_that_always_does_is_named(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_agent.backfill.ASK_AGAIN", 0)
+
+    class Breaks(ArchiveSource):
+        """The first hour fails once, the second always."""
+
+        failed = 0
+
+        async def reread(self, partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+            first = since < HOUR // 2
+            async for batch in super().reread(partition, since, until):
+                yield batch
+            self.failed += first
+            if not first or self.failed == 1:
+                raise OSError("cut off")
+
+    source, sink = Breaks(time=2 * HOUR), MemorySink()
+    source.put(*(record(number, f"m{number}", 10 + number * 600) for number in range(12)))
+    (found,) = backfill(configured(source, sink), state, 0, 2 * HOUR, asked="b")
+    assert (found.finished, found.unread) == (False, ["/g: cut off"])
+    assert {event.raw for event in sink.events.values()} == {f"m{number}" for number in range(12)}
+    assert "not finished: give it the same words" in reports.summary(found)

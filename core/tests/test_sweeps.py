@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece
+from vectadb_agent import Batch, Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece
 from vectadb_agent.config import Pipeline as Settings
+from vectadb_agent.errors import CheckError
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.settling import HOUR
 from vectadb_agent.state import State
@@ -242,3 +243,39 @@ async def test_whatever_is_late_the_end_is_as_if_all_had_been_visible_at_once(
                 await run.swept(1_000)
         ends.append(texts(sink))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_sweep_that_fails_is_tried_again_and_ships_once(
+    tells: bool, state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Breaks(ArchiveSource):
+        """Reads the past again only at the third time."""
+
+        errors: tuple[Exception, ...] = (CheckError("not now"), OSError("no network"))
+
+        async def reread(self, partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+            if self.errors:
+                error, *left = self.errors
+                self.errors = tuple(left)
+                raise error
+            async for batch in super().reread(partition, since, until):
+                yield batch
+
+    monkeypatch.setattr(MemorySink, "tells", tells)
+    source, sink = Breaks(ages=[300]), MemorySink(batch_age="0s")
+    source.put(record(1, "early", 10))
+    async with Run(source, state, sink) as run:
+        source.move_to(290 * SECOND)
+        await run.until(lambda: texts(sink) == ["early"])
+        source.put(record(2, "late", 11))
+        source.move_to(2_000 * SECOND)
+        for left in (1, 0):
+            await run.until(lambda left=left: len(source.errors) == left)  # type: ignore[misc]
+            await run.until(lambda: any(each.not_before > 0 for each in run.sweeper._followers.values()))
+            for follower in run.sweeper._followers.values():
+                follower.not_before = 0
+        await run.swept(1_000)
+    assert texts(sink) == ["early", "late"]
+    told = [each.__dict__["error"] for each in caplog.records if each.message == "cannot sweep; trying again"]
+    assert told == ["not now", "OSError: no network"]
