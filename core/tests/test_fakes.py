@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx
 import pytest
 
 from vectadb_agent import Batch, LogRecord, LogStream, Outcome, testing
@@ -12,6 +15,7 @@ from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.state import State
 from vectadb_agent.testing import FakeClock, FlakySink, ListSource, MemoryCheckpoints
+from vectadb_agent.testing.peer import Asked, Reply, peer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +102,35 @@ def test_everything_is_found_in_one_place() -> None:
     assert {name: getattr(testing, name).__name__ for name in testing.__all__} == {n: n for n in testing.__all__}
     with pytest.raises(AttributeError, match="has no 'Fake'; it has ArchiveSource, FakeClock"):
         _ = testing.Fake
+
+
+def test_a_peer_answers_as_it_is_told() -> None:
+    asked: list[Asked] = []
+
+    def answer(request: Asked) -> Reply:
+        asked.append(request)
+        return Reply(418, {"a": 1}, {"X-Tea": "pot"}) if request.method == "POST" else Reply(body=b"raw")
+
+    with peer(answer) as url, httpx.Client(base_url=url) as client:
+        posted, got = client.post("/x", content=b"body", headers={"X-Me": "1"}), client.get("/y")
+    assert (posted.status_code, posted.json(), posted.headers["X-Tea"]) == (418, {"a": 1}, "pot")
+    assert (got.status_code, got.content) == (200, b"raw")
+    assert [(each.method, each.path, each.body) for each in asked] == [("POST", "/x", b"body"), ("GET", "/y", b"")]
+    assert asked[0].headers["x-me"] == "1"
+
+
+def test_a_cloudwatch_of_its_own_process_is_driven_over_http() -> None:
+    command = [sys.executable, "-m", "vectadb_agent.testing.cloudwatch", "--account", "1" * 12]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            put = {"group": "/g", "stream": "s", "events": [[1_767_225_600_000, "hello", 0]]}
+            with httpx.Client(base_url=url) as client:
+                assert client.post("/_rig/put", json=put).json() == {"put": 1}
+                assert client.get("/_rig/ledger").json() == [["1" * 12, "/g", "s", f"{1:056d}", "hello"]]
+                assert client.get("/_rig/visible").json() is True
+                assert client.post("/_rig/faults", json={"errors": "many"}).status_code == 422
+                assert "is not among put, faults" in client.get("/_rig/other").json()["message"]
+        finally:
+            process.terminate()

@@ -148,6 +148,48 @@ def test_tap_shows_what_was_asked_for(tmp_path: Path, capsys: pytest.CaptureFixt
     assert re.fullmatch(r"00:00:00\.000 shipped p /g  delivered\n", capsys.readouterr().out)
 
 
+def test_tap_says_what_was_missed_and_that_the_agent_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = live.Glimpse("shipped", "p", "/g", "s", "1", AT, records=2, fate="expired")
+    lines = [(b"{}\n", None, 1_234), (b"{}\n", seen, 0)]
+    monkeypatch.setattr(live, "glimpses", lambda _: iter(lines))
+    live.tap(tmp_path, STAGES, None, most=None, as_json=False)
+    told = capsys.readouterr()
+    assert told.out == ("… 1,234 more passed too fast to be shown\n00:00:00.000 shipped p /g  expired (2 records)\n")
+    assert told.err == "The agent has ended.\n"
+
+
+def test_an_agent_without_tap_is_told_from_none(tmp_path: Path) -> None:
+    async def older() -> None:
+        async def answer(stream: Any) -> None:
+            async with stream:
+                await stream.receive()
+                await stream.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+        listener = await anyio.create_unix_listener(tmp_path / endpoint.SOCKET)
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(listener.serve, answer)
+            with pytest.raises(StateError, match="answers 404: it is of a version without `tap`"):
+                await anyio.to_thread.run_sync(next, live.glimpses(tmp_path))
+            group.cancel_scope.cancel()
+
+    anyio.run(older)
+
+
+def test_top_is_drawn_in_place_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    live.top(tmp_path, 0.001, 2)
+    first, second = sys.stdout.getvalue().split("\x1b[H")[1:]  # type: ignore[attr-defined]
+    assert first.endswith("\x1b[K\n\x1b[J")
+    assert len(second.split("\x1b[K")[0]) == 30
+
+
 def test_without_an_agent_tap_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "agent.yaml").write_text(
         f"agent: {{state_dir: {tmp_path}/state}}\n"

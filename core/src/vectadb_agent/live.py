@@ -84,6 +84,7 @@ def tap(state_dir: Path, stages: Collection[str], pipeline: str | None, *, most:
         printed += 1
         if printed == most:
             return
+    sys.stderr.write("The agent has ended.\n")
 
 
 def shown(seen: Glimpse, width: int, *, colour: bool) -> str:
