@@ -65,13 +65,16 @@ def parsers_by_name(names: Sequence[str]) -> tuple[Parser, ...]:
         if provided is None:
             raise UsageError(host.unknown("parser", name))
         try:
-            parser = provided.component(provided.component.Config(type=name))
+            parser = provided.make(provided.component.Config(type=name))
         except ValueError as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
             reason = reason.removeprefix("Value error, ")
             raise UsageError(
                 f"parser {name!r} cannot be used without options: {reason}. Write a configuration, and use --config"
             ) from error
+        except Exception as error:
+            whose = f"parser {name!r} of {provided.distribution} {provided.version}"
+            raise UsageError(f"{whose} failed: {type(error).__name__}: {error}") from error
         assert isinstance(parser, Parser)
         parsers.extend(parser.members())
     return tuple(parsers)
