@@ -46,6 +46,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[st
                 "PYTHONPATH": str(ROOT),
                 "ROOT": str(ROOT),
                 "SANDBOX": str(sandbox),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has none of our plugins, whose imports take seconds
                 "UV": str(Path(sys.executable).parent / "uv"),
                 "VECTADB_API_KEY": key,
                 "VECTADB_DATA_DIR": str(directory / "data"),
