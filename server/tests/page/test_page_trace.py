@@ -161,6 +161,12 @@ def test_on_a_telephone_nothing_is_wider_than_the_screen(browser: Browser, serve
             page.goto(server.url + view.format(failing=failing["trace_id"]))
             page.wait_for_load_state("networkidle")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
+        page.goto(f"{server.url}/status")
+        nav = page.get_by_role("navigation", name="Views").bounding_box()
+        here = page.get_by_role("link", name="Health").bounding_box()
+        assert nav is not None
+        assert here is not None
+        assert here["x"] + here["width"] <= nav["x"] + nav["width"] + 1, "the view that one is in can be read"
         page.goto(f"{server.url}/traces/{failing['trace_id']}")
         assert not detail(page).is_visible()
         page.get_by_role("treeitem").nth(2).click()

@@ -29,6 +29,8 @@ export function App() {
 	const current = VIEWS.find(([start]) => path.startsWith(start));
 	useEffect(() => {
 		document.title = current ? `${current[1]} · VectaDB` : "VectaDB";
+		// On a telephone not all of them are on screen.
+		document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 	}, [current]);
 	useEffect(() => {
 		// What is clicked first is there by then.
