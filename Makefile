@@ -11,7 +11,7 @@ SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processor
 PAGE := server/src/vectadb_server/page/index.html
 PAGE_SOURCES := $(shell find server/ui -type f -not -path '*/node_modules/*' -not -name .gitignore)
 
-.PHONY: install page page-types demo test coverage bench chaos accuracy recordings docs smoke-aws lint clean
+.PHONY: install page page-types bench-ui screenshots demo test coverage bench chaos accuracy recordings docs smoke-aws lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make smoke-aws  against a real account: writes lines to a test log group, ships them, prints the certificate"
 	@echo "make lint    formatting, lint, types"
 	@echo "make page    the web page, built anew where its sources changed; make page-types: its types of the API"
+	@echo "make bench-ui  how quick the web page is, in a browser; make screenshots: pictures of all its views"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
 install: $(INSTALLED) $(PAGE)
@@ -70,6 +71,13 @@ coverage: install
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# How quick the page is in a browser; and pictures of all its views, to be looked at.
+bench-ui: install
+	@$(BIN)/python -m server.tests.page.bench $(ARGS)
+
+screenshots: install
+	@$(BIN)/python -m server.tests.page.screenshots
 
 chaos: $(INSTALLED)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)

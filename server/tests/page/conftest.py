@@ -39,7 +39,7 @@ class Server:
     def get(self, path: str, **query: Any) -> Any:
         return httpx.get(self.url + path, params=query, timeout=DEADLINE).raise_for_status().json()
 
-    def take(self, events: list[dict[str, Any]]) -> None:
+    def take(self, events: list[dict[str, Any]], patience: float = DEADLINE) -> None:
         """Post them, and wait until they are in traces and search. Halves of characters go as JSON has them."""
         for start in range(0, len(events), 1000):
             body = json.dumps({"events": events[start : start + 1000]})
@@ -47,7 +47,7 @@ class Server:
             reply = httpx.post(f"{self.url}/api/v1/events/batch", content=body, headers=headers, timeout=DEADLINE)
             assert reply.status_code == 200, reply.text
             assert not reply.json()["failed"], reply.json()["errors"][:3]
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + patience
         while self.get("/health/ready")["engines"]["indexer"]["pending"]:
             assert time.monotonic() < end, "the indexer is not through"
             select.select([], [], [], 0.05)

@@ -77,9 +77,9 @@ def html(directory: Traversable) -> bytes:
     return page.read_bytes() if page.is_file() else UNBUILT
 
 
-_BUILT = resources.files("vectadb_server").joinpath("page")
-_HTML_BODY = html(_BUILT)
-_ASSETS = assets(_BUILT.joinpath("assets"))
+_PLACE = resources.files("vectadb_server").joinpath("page")
+_HTML_BODY = html(_PLACE)
+BUILT = assets(_PLACE.joinpath("assets"))
 
 
 @get(list(VIEWS), opt={"scope": "public"}, include_in_schema=False, media_type="text/html")
@@ -93,7 +93,7 @@ async def read_asset(
     request: Request[Any, Any, Any], name: Annotated[str, PathParameter(description="Name of the file.")]
 ) -> Response[bytes]:
     """Return one of the page's files; its name has its digest in it, so browsers keep it for good."""
-    asset = _ASSETS.get(name)
+    asset = BUILT.get(name)
     if asset is None:
         raise Refusal(404, f"the page has no file {name!r}. Next: load the page again, it may be of another version")
     headers = {"Content-Type": asset.kind, "Cache-Control": "public, max-age=31536000, immutable"}

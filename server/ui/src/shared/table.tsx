@@ -1,6 +1,6 @@
 /** A table of any number of rows, of which only those on screen are made. Rows are links; `j` and `k` go through them. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { memo, type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { count } from "./format";
 import { useKeys } from "./keys";
@@ -76,7 +76,7 @@ export function Table<Row>({ label, rows, columns, id, href, mark, rowHeight = 3
 		{ key: "Enter", does: "open the row", run: open },
 	]);
 
-	const shown = columns.filter((column) => width >= (column.from ?? 0));
+	const shown = useMemo(() => columns.filter((column) => width >= (column.from ?? 0)), [columns, width]);
 	const tracks = { gridTemplateColumns: shown.map((column) => column.width).join(" ") };
 	return (
 		<div className="table" ref={box} tabIndex={0} role="region" aria-label={label}>
@@ -102,17 +102,7 @@ export function Table<Row>({ label, rows, columns, id, href, mark, rowHeight = 3
 								className={`table-row ${mark?.(row) ?? ""}`}
 								style={{ ...tracks, height: rowHeight, transform: `translateY(${item.start}px)` }}
 							>
-								{shown.map((column, index) => (
-									<div role="cell" key={column.id} className={column.numeric ? "numeric" : undefined}>
-										{index === 0 ? (
-											<Link href={href(row)} className="row-link" onClick={() => setAt(item.index)}>
-												{column.cell(row)}
-											</Link>
-										) : (
-											column.cell(row)
-										)}
-									</div>
-								))}
+								<Cells row={row} shown={shown} href={href(row)} index={item.index} follow={setAt} />
 							</div>
 						);
 					})}
@@ -124,3 +114,26 @@ export function Table<Row>({ label, rows, columns, id, href, mark, rowHeight = 3
 		</div>
 	);
 }
+
+interface CellsProps<Row> {
+	row: Row;
+	shown: readonly Column<Row>[];
+	href: string;
+	index: number;
+	follow: (index: number) => void;
+}
+
+/** A row's cells; made once, not with each step of scrolling. */
+const Cells = memo(function Cells<Row>({ row, shown, href, index, follow }: CellsProps<Row>) {
+	return shown.map((column, place) => (
+		<div role="cell" key={column.id} className={column.numeric ? "numeric" : undefined}>
+			{place === 0 ? (
+				<Link href={href} className="row-link" onClick={() => follow(index)}>
+					{column.cell(row)}
+				</Link>
+			) : (
+				column.cell(row)
+			)}
+		</div>
+	));
+}) as <Row>(props: CellsProps<Row>) => ReactNode;

@@ -44,6 +44,8 @@ export function useTraces(params: Params) {
 		initialPageParam: "",
 		getNextPageParam: (last) => last.next_cursor,
 		placeholderData: (before) => before,
+		// With each page all those before it would be compared.
+		structuralSharing: false,
 	});
 	const { data, fetchNextPage, isFetching } = query;
 	const rows = useMemo(() => {
