@@ -44,7 +44,12 @@ class Server:
         for start in range(0, len(events), 1000):
             body = json.dumps({"events": events[start : start + 1000]})
             headers = {"Content-Type": "application/json"}
-            reply = httpx.post(f"{self.url}/api/v1/events/batch", content=body, headers=headers, timeout=DEADLINE)
+            end = time.monotonic() + patience
+            while True:
+                reply = httpx.post(f"{self.url}/api/v1/events/batch", content=body, headers=headers, timeout=DEADLINE)
+                if reply.status_code != 503 or time.monotonic() > end:
+                    break
+                select.select([], [], [], float(reply.headers["retry-after"]))  # as the agent does
             assert reply.status_code == 200, reply.text
             assert not reply.json()["failed"], reply.json()["errors"][:3]
         end = time.monotonic() + patience
