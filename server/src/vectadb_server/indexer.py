@@ -67,6 +67,8 @@ COMPACT_EVERY = 64
 BESIDE = 100
 #: Traces recomputed at once.
 TRACES = 120
+#: A trace of more events is summed up in a thread: tens of thousands take seconds, and requests go on meanwhile.
+MANY = 2_000
 #: Seconds between two computations of a trace, for each of its events beyond the first hundred.
 SECONDS_PER_EVENT = 0.0002
 #: Pause after a failure, seconds.
@@ -424,7 +426,7 @@ class Indexer:
             stored = found.get(trace, [])
             first = min((each.key[0] for each in stored), default=None)
             if first is not None:
-                puts.setdefault(first, []).append(self._summary(trace, stored))
+                puts.setdefault(first, []).append(await self._summary(trace, stored))
             wished = {day for day, stale in wishes.items() if trace in stale}
             for day in wished.union(days_of.get(trace, [])):
                 if day != first:
@@ -441,12 +443,18 @@ class Indexer:
         for day in days:
             await self._store.put_traces(day, puts.get(day, []), gone.get(day, []), done.get(day, {}))
 
-    def _summary(self, trace: str, stored: list[StoredEvent]) -> dict[str, Any]:
+    async def _summary(self, trace: str, stored: list[StoredEvent]) -> dict[str, Any]:
         events = [each.event for each in stored]
-        summary, made = spans.build(events, now=time.time_ns() // 1000, prices=self._prices)
+        now = time.time_ns() // 1000
+        if len(events) > MANY:
+            summary, made = await asyncio.to_thread(spans.build, events, now=now, prices=self._prices)
+            causes = await asyncio.to_thread(spans.causes, events)
+        else:
+            summary, made = spans.build(events, now=now, prices=self._prices)
+            causes = spans.causes(events)
         self._built(summary, made)
         related = {each.event.event_id for each in stored if each.relate}
-        edges = [edge for edge in spans.causes(events) if edge[0] in related and edge[1] in related]
+        edges = [edge for edge in causes if edge[0] in related and edge[1] in related]
         pause = (len(events) - 100) * SECONDS_PER_EVENT
         if pause > 0:
             self._due[trace] = time.monotonic() + pause

@@ -104,9 +104,12 @@ def many_runs(seed: int) -> list[Event]:
     return found
 
 
-async def test_the_same_events_in_any_order_and_number_leave_the_same_record(new_store: Opener) -> None:
+async def test_the_same_events_in_any_order_and_number_leave_the_same_record(
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
     for seed in range(4):
+        monkeypatch.setattr("vectadb_server.indexer.MANY", seed % 2 * 10)  # All traces, or large ones, in a thread.
         store = await new_store()
         ingest, rnd = Ingest(store), random.Random(seed)
         async with Indexer(store, None) as indexer:

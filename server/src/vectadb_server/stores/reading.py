@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -154,7 +155,9 @@ class Reading(RecordReader):
             async with self._segments.use(day) as db:
                 for i in range(0, len(by_day[day]), 30):
                     traces = by_day[day][i : i + 30]
-                    for row in await db.one(_OF_TRACES, {"traces": traces}):
+                    for number, row in enumerate(await db.one(_OF_TRACES, {"traces": traces})):
+                        if number % 1_000 == 999:
+                            await asyncio.sleep(0)  # Let requests in between: a trace may have tens of thousands.
                         if (each := rows.whole(row, day)) is not None and each.event.trace is not None:
                             found[each.event.trace].append(each)
         return found
