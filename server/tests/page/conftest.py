@@ -81,7 +81,8 @@ def serving(data_dir: Path, port: int = 0) -> Iterator[Server]:
             popen.kill()
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is there its event loop counts as running, and other tests have their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found

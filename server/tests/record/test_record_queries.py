@@ -188,9 +188,9 @@ async def test_stats_count_events_and_traces_in_every_bucket(store: SurrealStore
     await Ingest(store).ingest(events, OPTIONS)
     async with Indexer(store, None) as indexer:
         await indexer.wait_idle()
-    await stats_are_those_of(store, events, MIDNIGHT - 10 * HOUR, MIDNIGHT + 10 * HOUR + MINUTE, 3 * HOUR)
+    await stats_are_those_of(store, events, MIDNIGHT - 40 * HOUR, MIDNIGHT + 40 * HOUR + MINUTE, 9 * HOUR)
     # Not of whole minutes: the rows are counted then.
-    await stats_are_those_of(store, events, MIDNIGHT - 10 * HOUR + SECOND, MIDNIGHT + 10 * HOUR, 3 * HOUR + SECOND)
+    await stats_are_those_of(store, events, MIDNIGHT - 40 * HOUR + SECOND, MIDNIGHT + 40 * HOUR, 9 * HOUR + SECOND)
     assert (await store.stats(MIDNIGHT, MIDNIGHT, SECOND)).buckets == []
 
 
