@@ -37,8 +37,8 @@ def test_a_stretch_of_time_leads_to_its_traces(page: Page, server: Any) -> None:
     page.get_by_text(f"{sum(counts)} in all", exact=True).wait_for()
     page.go_back()
     tokens = page.get_by_role("region", name="Tokens by model")
-    assert "gpt-4o-mini" in tokens.inner_text()
-    assert page.get_by_role("region", name="Cost by model").get_by_role("link").count() > 0
+    tokens.filter(has_text="gpt-4o-mini").wait_for()
+    page.get_by_role("region", name="Cost by model").get_by_role("link").first.wait_for(state="attached")
 
 
 def test_tools_by_what_failed(page: Page, server: Any) -> None:
@@ -47,11 +47,12 @@ def test_tools_by_what_failed(page: Page, server: Any) -> None:
     page.goto(f"{server.url}/overview")
     tools = page.get_by_role("region", name="Tools", exact=True)
     busiest = max(stats["tools"], key=lambda tool: tool["count"])
-    assert busiest["name"] in tools.get_by_role("row").nth(1).inner_text()
+    tools.get_by_role("row").nth(1).filter(has_text=busiest["name"]).wait_for()
     page.get_by_label("Order of Tools").select_option("errors")
     page.wait_for_url(re.compile("tools_by=errors"))
     assert worst["errors"] > 0
     first = tools.get_by_role("row").nth(1)
+    first.filter(has_text=worst["name"]).wait_for()
     assert first.get_by_role("cell").nth(1).inner_text() == f"{worst['errors']:,}"
     first.get_by_role("link").first.click()
     page.wait_for_url(re.compile(r"/traces\?tool="))
