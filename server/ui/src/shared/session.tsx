@@ -1,12 +1,16 @@
 /** Who the reader is: what the API lets them do, and signing out. */
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useIsMutating, useQuery, useQueryClient } from "@tanstack/react-query";
 import { answered, api } from "../api/client";
 
 export const ME = ["me"] as const;
+/** What makes the first key and signs in with it: between the two, the server knows the reader no more. */
+export const SIGNING_IN = ["signing in"] as const;
 
 /** What the server says of the caller; undefined until it has. Asked again every minute: keys end. */
 export function useMe() {
+	const isBetween = useIsMutating({ mutationKey: SIGNING_IN }) > 0;
 	return useQuery({
+		enabled: !isBetween,
 		queryKey: ME,
 		queryFn: ({ signal }) => answered(api.GET("/api/v1/auth/me", { signal })),
 		staleTime: 60_000,

@@ -4,7 +4,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import { answered, api, type Key } from "../../api/client";
 import { Copy } from "../../shared/copy";
 import { Line } from "../../shared/inert";
-import { useMe } from "../../shared/session";
+import { ME, SIGNING_IN, useMe } from "../../shared/session";
 import { ErrorNote, Loading } from "../../shared/states";
 import { Time } from "../../shared/time";
 
@@ -24,12 +24,19 @@ export function Keys() {
 		queryFn: ({ signal }) => answered(api.GET("/api/v1/auth/keys", { signal })),
 	});
 	const { data: me } = useMe();
+	const client = useQueryClient();
 	const keys = found.data?.keys ?? [];
+	// Nothing is read anew while a key is on screen: whatever that tells must not take away what is shown only once.
+	function done() {
+		setMaking(false);
+		void client.invalidateQueries();
+	}
 	return (
 		<section className="panel" aria-label="API keys">
 			<div className="panel-head">
 				<h2>API keys</h2>
-				<button type="button" className="primary" onClick={() => setMaking(true)}>
+				{/* Not before it is known whether it will be the first: that one has to be an admin's. */}
+				<button type="button" className="primary" disabled={!found.data} onClick={() => setMaking(true)}>
 					New key
 				</button>
 			</div>
@@ -88,7 +95,7 @@ export function Keys() {
 					</table>
 				</div>
 			)}
-			{isMaking && <NewKey close={() => setMaking(false)} isFirst={found.data?.keys.length === 0} />}
+			{isMaking && <NewKey close={done} wasFirst={keys.length === 0} />}
 			{revoking && <Revoke of={revoking} isOwn={revoking.id === me?.key_id} close={() => setRevoking(null)} />}
 		</section>
 	);
@@ -115,22 +122,24 @@ function useDialog() {
 	return dialog;
 }
 
-function NewKey({ close, isFirst }: { close: () => void; isFirst: boolean }) {
+function NewKey({ close, wasFirst }: { close: () => void; wasFirst: boolean }) {
 	const dialog = useDialog();
 	const client = useQueryClient();
+	const [isFirst] = useState(wasFirst);
 	const [name, setName] = useState("");
 	const [scopes, setScopes] = useState<readonly (typeof SCOPES)[number][]>(isFirst ? ["admin"] : ["ingest"]);
 	const [expires, setExpires] = useState("");
 	const make = useMutation({
+		mutationKey: SIGNING_IN,
 		mutationFn: async () => {
+			await client.cancelQueries({ queryKey: ME });
 			const ends = expires.trim();
 			const body = { name: name.trim(), scopes: [...scopes], ...(ends && { expires: ends }) };
 			const made = await answered(api.POST("/api/v1/auth/keys", { body }));
-			// From the first key on everybody has to sign in: the reader is, with it.
-			if (isFirst) await answered(api.POST("/api/v1/auth/session", { body: { key: made.key } }));
+			// From the first key on everybody has to sign in: the reader is, with it. If that fails they still see the key.
+			if (isFirst) await answered(api.POST("/api/v1/auth/session", { body: { key: made.key } })).catch(() => undefined);
 			return made;
 		},
-		onSuccess: () => client.invalidateQueries(),
 	});
 	const made = make.data;
 	function submit(event: FormEvent) {
