@@ -224,7 +224,7 @@ async def test_every_filter_alone_and_combined(
         monkeypatch.setattr(sifting, "BACK", 12 * HOUR)
     rnd = random.Random(3)
     most = 0
-    for number in range(20 if hasty else 50):
+    for number in range(20 if hasty else 30):
         since, until = sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2))
         event_choices: dict[str, Any] = {
             "trace": rnd.choice(traces).trace_id,
