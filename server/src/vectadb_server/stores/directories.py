@@ -267,7 +267,7 @@ class Directories:
             if not known or space.free() >= space.least:  # On a full disk what there is can still be read.
                 await connection.run(schema(name))
         except BaseException:
-            await connection.close()
+            await asyncio.shield(connection.close())
             raise
         if name != META:
             self._days.add(name)

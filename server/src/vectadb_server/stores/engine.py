@@ -284,7 +284,25 @@ async def connect(url: str, namespace: str, database: str, space: Space | None =
     async def opened() -> Any:
         return await _opened(folder, namespace, database, space)
 
-    return Connection(await opened(), space=space, closable=closable, opened=opened)
+    # Who asked may go away meanwhile. What is open then and in nobody's hands would keep its lock for good.
+    opening = asyncio.ensure_future(opened())
+    try:
+        db = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        closing = asyncio.ensure_future(_closed_once_open(opening))
+        _left.add(closing)
+        closing.add_done_callback(_left.discard)
+        raise
+    return Connection(db, space=space, closable=closable, opened=opened)
+
+
+_left: set[asyncio.Future[None]] = set()
+"""Databases that are being opened though nobody waits any more."""
+
+
+async def _closed_once_open(opening: asyncio.Future[Any]) -> None:
+    with contextlib.suppress(Exception):
+        await (await opening).close()
 
 
 def log_size(folder: Path) -> int:
