@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from vectadb_server.attribution import Boundary
+    from vectadb_server.attribution import Affected, Boundary
     from vectadb_server.blocks import Key
     from vectadb_server.model import Basis, Span, Trace
     from vectadb_server.prices import Prices
@@ -342,11 +342,16 @@ class Indexer:
             return []
         changed, gone, known = await self._complete(changed)
         held = set(await self._store.days())
+        stretches = affected(changed, known, gone)
+        streams: dict[str, set[str]] = defaultdict(set)
+        for late in stretches:
+            for day in _days_of(late) & held:
+                streams[day].add(late.stream_key)
+        named = {day: await self._store.agents_of(day, keys) for day, keys in streams.items()}
         found: list[StoredEvent] = []
-        for late in affected(changed, known, gone):
-            days = [day_of(number * DAY) for number in range(late.from_us // DAY, late.to_us // DAY + 1)]
-            days = [day for day in days if day in held]
-            agents = {agent for day in days for agent in await self._store.agents_of(day, late.stream_key)}
+        for late in stretches:
+            days = sorted(_days_of(late) & held)
+            agents = {agent for day in days for agent in named[day][late.stream_key]}
             traces = candidate_traces(late, agents, known)
             for day in days:
                 found += await self._store.weak_events(day, traces, late.stream_key, late.from_us, late.to_us)
@@ -567,6 +572,10 @@ class Indexer:
             await self._store.commit(day, Write(entry=Entry(events=list(dict.fromkeys(again)), again=True)))
             raise
         return True
+
+
+def _days_of(late: Affected) -> set[str]:
+    return {day_of(number * DAY) for number in range(late.from_us // DAY, late.to_us // DAY + 1)}
 
 
 def _place(boundary: Boundary) -> tuple[Any, ...]:

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _PAGE = 1_000
+# Boundaries of many places: [stream, kind, from, behind]. Statements of their own, or more places at once, take longer:
+# what the engine does for each grows with what the whole query holds (measured: 110 us each by 50, 1,000 us by 1,000).
+_AT_ONCE = 50
+_OF = "RETURN $places.map(|$p| (SELECT * FROM boundary:"
+_BETWEEN = f"{_OF}[$p[0], $p[1], $p[2]]..[$p[0], $p[1], $p[3]]))"
+_BEFORE = f"{_OF}[$p[0], $p[1], NONE]..[$p[0], $p[1], $p[2]] ORDER BY id DESC LIMIT 1))"
+_AFTER = f"{_OF}[$p[0], $p[1], $p[3]]..[$p[0], $p[1], ..] ORDER BY id LIMIT 1))"
 #: Of what a trace's summary holds: 2 since it has the types and log groups of the trace's events.
 SUMMARY_VERSION = 2
 
@@ -266,21 +273,19 @@ class SurrealStore(WorkLists):
         found: dict[tuple[Any, ...], Boundary] = {}
         known = set(await self._segments.days())
         for day in by_day.keys() & known:
-            sql: list[str] = []
-            values: dict[str, Any] = {}
-            for i, need in enumerate(by_day[day]):
-                values |= {f"s{i}": need.stream_key, f"k{i}": need.kind, f"a{i}": need.from_us, f"b{i}": need.to_us + 1}
-                sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $a{i}]..[$s{i}, $k{i}, $b{i}]")  # noqa: S608 - no values
-                if need.before:
-                    before = f"boundary:[$s{i}, $k{i}, NONE]..[$s{i}, $k{i}, $a{i}]"
-                    sql.append(f"SELECT * FROM {before} ORDER BY id DESC LIMIT 1")  # noqa: S608 - no values
-                if need.after:
-                    sql.append(f"SELECT * FROM boundary:[$s{i}, $k{i}, $b{i}]..[$s{i}, $k{i}, ..] ORDER BY id LIMIT 1")  # noqa: S608 - no values
+            some = by_day[day]
             async with self._segments.use(day) as db:
-                for result in await db.run(";".join(sql), values):
-                    for row in result:
-                        made = rows.boundary(row)
-                        found[made.stream_key, made.kind, *made.position] = made
+                for query, asking in (
+                    (_BETWEEN, some),
+                    (_BEFORE, [need for need in some if need.before]),
+                    (_AFTER, [need for need in some if need.after]),
+                ):
+                    places = [[need.stream_key, need.kind, need.from_us, need.to_us + 1] for need in asking]
+                    for i in range(0, len(places), _AT_ONCE):
+                        for result in await db.one(query, {"places": places[i : i + _AT_ONCE]}):
+                            for row in result:
+                                made = rows.boundary(row)
+                                found[made.stream_key, made.kind, *made.position] = made
         return list(found.values())
 
     async def commit(self, day: str, write: Write) -> None:

@@ -110,11 +110,17 @@ class WorkLists(Reading):
         first, second, third = (sum(row["count"] for row in found) for found in counts)
         return first, second, third, oldest
 
-    async def agents_of(self, day: str, stream_key: str) -> list[str]:
-        """Return the agents that weak events of the stream named that day."""
+    async def agents_of(self, day: str, stream_keys: Collection[str]) -> dict[str, list[str]]:
+        """Return, by stream, the agents that its weak events named that day."""
+        found: dict[str, list[str]] = {}
+        asked = list(stream_keys)
         async with self._segments.use(day) as db:
-            found = await db.one("SELECT VALUE id FROM agent:[$s, NONE]..[$s, ..]", {"s": stream_key})
-        return [key_of(ref)[1] for ref in found]
+            for i in range(0, len(asked), 50):
+                some = asked[i : i + 50]
+                query = "RETURN $streams.map(|$s| (SELECT VALUE id FROM agent:[$s, NONE]..[$s, ..]))"
+                named = await db.one(query, {"streams": some})
+                found |= {stream: [key_of(ref)[1] for ref in refs] for stream, refs in zip(some, named, strict=True)}
+        return found
 
     async def weak_events(
         self, day: str, traces: Collection[str], stream_key: str, first: int, last: int
