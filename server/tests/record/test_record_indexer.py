@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vectadb_server import ids
+from vectadb_server import ids, spans
 from vectadb_server.attribution import Boundaries, attribute, boundary_of
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vectadb_server.model import Event
+    from vectadb_server.model import Event, Trace
     from vectadb_server.stores.base import Document
     from vectadb_server.stores.writes import Write
 
@@ -370,3 +370,21 @@ async def test_ingest_is_saturated_while_as_many_batches_as_may_be_are_stored(st
     assert taker.saturated()
     leave.set()
     await storing
+
+
+async def test_what_was_built_of_a_trace_is_handed_on_as_the_record_has_it(store: SurrealStore) -> None:
+    built: dict[str, tuple[Trace, list[str]]] = {}
+    ingest = Ingest(store)
+    async with Indexer(
+        store, None, built=lambda trace, made: built.update({trace.trace_id: (trace, [span.span_id for span in made])})
+    ) as indexer:
+        for number in range(3):  # a trace that grows is handed on again
+            await ingest.ingest(
+                [line(f"{number}", MIDNIGHT + number * SECOND, trace_id="t", event_type="tool_call")], OPTIONS
+            )
+            await indexer.wait_idle()
+            [(trace, made)] = built.values()
+            assert await store.trace(trace.trace_id) == trace
+            wanted = spans.build(await store.trace_events(trace.trace_id), now=MIDNIGHT, prices=spans.LISTED)[1]
+            assert made
+            assert (trace.events, made) == (number + 1, [span.span_id for span in wanted])
