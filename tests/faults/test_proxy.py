@@ -31,8 +31,9 @@ class Echo(BaseHTTPRequestHandler):
         if self.path == "/chunks":
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for start in range(0, len(body), 3):
-                chunk = body[start : start + 3]
+            step = 3 if len(body) < 1_000 else 997
+            for start in range(0, len(body), step):
+                chunk = body[start : start + step]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             self.wfile.write(b"0\r\n\r\n")
         else:
@@ -69,7 +70,7 @@ def portal(proxy: FaultProxy) -> BlockingPortal:
 
 @pytest.fixture
 def client(proxy: FaultProxy) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=proxy.url, timeout=5) as client:
+    with httpx.Client(base_url=proxy.url, timeout=60) as client:
         yield client
 
 

@@ -109,7 +109,7 @@ class FaultProxy:
         self.port = 0
         self._upstream = (host, port)
         self._tasks: TaskGroup | None = None
-        self._serving: anyio.CancelScope | None = None
+        self._serving: tuple[anyio.CancelScope, anyio.Event] | None = None
 
     @property
     def url(self) -> str:
@@ -134,9 +134,10 @@ class FaultProxy:
     async def refuse(self) -> None:
         """Cut all connections, and have new ones refused, as where no server runs."""
         if self._serving is not None:
-            self._serving.cancel()
+            serving, closed = self._serving
             self._serving = None
-        await anyio.lowlevel.checkpoint()
+            serving.cancel()
+            await closed.wait()
 
     async def accept(self) -> None:
         """Listen, again on the same port, after :meth:`refuse`."""
@@ -145,12 +146,13 @@ class FaultProxy:
         assert self._tasks is not None, "the proxy is used outside of 'async with'"
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port)
         self.port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - anyio's, not Django's
-        self._serving = serving = anyio.CancelScope()
+        self._serving = serving, closed = anyio.CancelScope(), anyio.Event()
 
         async def serve() -> None:
             with serving:
                 async with listener:
                     await listener.serve(self._converse)
+            closed.set()
 
         self._tasks.start_soon(serve)
 
