@@ -86,7 +86,7 @@ def _list(page: Page, server: Server, traces: int) -> list[tuple[str, float, flo
     first = (time.perf_counter() - began) * 1000
     longest = 0.0
     body = page.locator(".table-body")
-    for _ in range(60):
+    for _ in range(traces):  # each time until nothing more comes for half a second
         took, _top = page.evaluate(_SCROLL, ".table")
         longest = max(longest, took)
         if "in all" in page.locator(".table-foot").inner_text():
