@@ -136,6 +136,8 @@ class Indexer:
         self._tasks: list[asyncio.Task[None]] = []
         self._stale: set[str] = set()
         self._pending: set[str] = set(store.dirty)
+        # Days taken off these lists since it was last idle: what they wait for is still to be told of.
+        self._in_hand: set[str] = set()
         self._pended = asyncio.Event()
         self._pended.set()
         self._due: dict[str, float] = {}
@@ -192,7 +194,7 @@ class Indexer:
 
     def days(self) -> set[str]:
         """Return the days in which there may be something to do."""
-        return self._store.dirty | self._stale | self._pending
+        return self._store.dirty | self._stale | self._pending | self._in_hand
 
     def is_through(self, day: str) -> bool:
         """Return whether it knows of nothing to do in the day."""
@@ -209,6 +211,8 @@ class Indexer:
             yield
         finally:
             self._at_work -= 1
+            if not self._at_work:
+                self._in_hand.clear()
 
     async def _give_way(self, took: float, since: float) -> None:
         """Leave the machine to ingest where that is saturated, after a round that took so long.
@@ -268,6 +272,7 @@ class Indexer:
         more = False
         for day in sorted(self._store.dirty):
             self._store.dirty.discard(day)
+            self._in_hand.add(day)
             self._stale.add(day)
             try:
                 more |= await self._outbox(day)
@@ -408,6 +413,7 @@ class Indexer:
         wishes: dict[str, dict[str, str]] = {}
         for day in sorted(self._stale):
             self._stale.discard(day)
+            self._in_hand.add(day)
             try:
                 wishes[day] = await self._store.stale(day)
             except BaseException:
@@ -538,6 +544,7 @@ class Indexer:
     async def _hand_over_all(self) -> None:
         for day in sorted(self._pending):
             self._pending.discard(day)
+            self._in_hand.add(day)
             try:
                 more = await self._hand_over(day)
             except BaseException:

@@ -388,3 +388,26 @@ async def test_what_was_built_of_a_trace_is_handed_on_as_the_record_has_it(store
             wanted = spans.build(await store.trace_events(trace.trace_id), now=MIDNIGHT, prices=spans.LISTED)[1]
             assert made
             assert (trace.events, made) == (number + 1, [span.span_id for span in wanted])
+
+
+async def test_what_is_in_hand_still_counts_as_waiting(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, goes_on = asyncio.Event(), asyncio.Event()
+    real = store.stale
+
+    async def held(day: str) -> dict[str, str]:
+        if await real(day):
+            reached.set()
+            await goes_on.wait()
+        return await real(day)
+
+    monkeypatch.setattr(store, "stale", held)
+    async with Indexer(store, None) as indexer:
+        await Ingest(store).ingest([line("a", MIDNIGHT, trace_id="t")], OPTIONS)
+        await reached.wait()
+        while indexer._pending:  # search is through, so that no other stage names the day
+            await asyncio.sleep(0)
+        assert (await indexer.lag()).stale_traces == 1
+        goes_on.set()
+        await indexer.wait_idle()
+        assert (await indexer.lag()).stale_traces == 0
+        assert indexer.days() == set()
