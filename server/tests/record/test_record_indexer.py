@@ -395,17 +395,18 @@ async def test_what_is_in_hand_still_counts_as_waiting(store: SurrealStore, monk
     real = store.stale
 
     async def held(day: str) -> dict[str, str]:
-        if await real(day):
+        if await real(day) and day not in store.dirty:
             reached.set()
             await goes_on.wait()
         return await real(day)
 
     monkeypatch.setattr(store, "stale", held)
+    monkeypatch.setattr("vectadb_server.indexer.TRACES", 1)
     async with Indexer(store, None) as indexer:
-        await Ingest(store).ingest([line("a", MIDNIGHT, trace_id="t")], OPTIONS)
+        await Ingest(store).ingest([line(name, MIDNIGHT, trace_id=name) for name in ("a", "b")], OPTIONS)
         await reached.wait()
-        while indexer._pending:  # search is through, so that no other stage names the day
-            await asyncio.sleep(0)
+        async with indexer._idle:  # search is through, so that no other stage names the day
+            await indexer._idle.wait_for(lambda: not indexer._pending)
         assert (await indexer.lag()).stale_traces == 1
         goes_on.set()
         await indexer.wait_idle()
