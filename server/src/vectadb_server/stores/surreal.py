@@ -20,7 +20,7 @@ from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.forgetting import forget_homes, forget_trace_days
 from vectadb_server.stores.rowcounts import RowCounts
 from vectadb_server.stores.segments import META, MIN_FREE
-from vectadb_server.stores.worklists import WorkLists
+from vectadb_server.stores.worklists import AT_ONCE, WorkLists
 from vectadb_server.stores.writes import Entry, Write, statements
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _PAGE = 1_000
-# Boundaries of many places: [stream, kind, from, behind]. Statements of their own, or more places at once, take longer:
-# what the engine does for each grows with what the whole query holds (measured: 110 us each by 50, 1,000 us by 1,000).
-_AT_ONCE = 50
+# Boundaries of many places: [stream, kind, from, behind].
 _OF = "RETURN $places.map(|$p| (SELECT * FROM boundary:"
 _BETWEEN = f"{_OF}[$p[0], $p[1], $p[2]]..[$p[0], $p[1], $p[3]]))"
 _BEFORE = f"{_OF}[$p[0], $p[1], NONE]..[$p[0], $p[1], $p[2]] ORDER BY id DESC LIMIT 1))"
@@ -281,8 +279,8 @@ class SurrealStore(WorkLists):
                     (_AFTER, [need for need in some if need.after]),
                 ):
                     places = [[need.stream_key, need.kind, need.from_us, need.to_us + 1] for need in asking]
-                    for i in range(0, len(places), _AT_ONCE):
-                        for result in await db.one(query, {"places": places[i : i + _AT_ONCE]}):
+                    for i in range(0, len(places), AT_ONCE):
+                        for result in await db.one(query, {"places": places[i : i + AT_ONCE]}):
                             for row in result:
                                 made = rows.boundary(row)
                                 found[made.stream_key, made.kind, *made.position] = made

@@ -35,6 +35,10 @@ SELECT count() FROM pending GROUP ALL;
 SELECT VALUE id FROM outbox ORDER BY id LIMIT 1; SELECT VALUE id FROM pending ORDER BY id LIMIT 1
 """
 
+#: Ranges asked for in one query. What the engine does for each grows with all that the query holds; measured with core
+#: 3.2.4: 110 us for each of 50, 250 for each of 1,000, and 1,000 where each is a statement with values of its own.
+AT_ONCE = 50
+
 
 class WorkLists(Reading):
     """The indexer's half of the store."""
@@ -115,8 +119,8 @@ class WorkLists(Reading):
         found: dict[str, list[str]] = {}
         asked = list(stream_keys)
         async with self._segments.use(day) as db:
-            for i in range(0, len(asked), 50):
-                some = asked[i : i + 50]
+            for i in range(0, len(asked), AT_ONCE):
+                some = asked[i : i + AT_ONCE]
                 query = "RETURN $streams.map(|$s| (SELECT VALUE id FROM agent:[$s, NONE]..[$s, ..]))"
                 named = await db.one(query, {"streams": some})
                 found |= {stream: [key_of(ref)[1] for ref in refs] for stream, refs in zip(some, named, strict=True)}

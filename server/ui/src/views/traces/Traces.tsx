@@ -139,6 +139,7 @@ export default function Traces() {
 						href={(trace) => `/traces/${trace.trace_id}`}
 						mark={(trace) => (trace.status === "error" ? "row-error" : "")}
 						more={query.hasNextPage && !query.isError ? query.fetchNextPage : undefined}
+						foot={query.hasNextPage && query.isError ? "There are more, which could not be read." : undefined}
 					/>
 				</>
 			)}
