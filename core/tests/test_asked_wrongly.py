@@ -17,6 +17,7 @@ from vectadb_agent import (
     Sink,
     beside,
     cases,
+    cli,
     cli_past,
     config,
     host,
@@ -133,6 +134,18 @@ def test_cases_are_run_through_processors_of_their_own(tmp_path: Path) -> None:
 
 def settings(name: str, source: Any) -> config.Pipeline:
     return config.Pipeline(name, None, source, (), ("out",), 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("agent.yaml", "named by an option: --config agent.yaml"), ("--fast", "arguments: --fast")]
+)
+def test_a_configuration_that_is_not_named_by_its_option_is_recognised(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", word])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(said)
 
 
 def test_times_are_relative_or_rfc_3339() -> None:

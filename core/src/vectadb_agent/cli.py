@@ -24,7 +24,12 @@ CANNOT_WORK, WRONG_USE, SECOND_SIGNAL = 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        named = next((word for word in unknown if word.endswith((".yaml", ".yml"))), None)
+        following = "" if named is None else f". Next: a configuration file is named by an option: --config {named}"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{following}")
     try:
         return int(_COMMANDS[options.command](options))
     except ConfigError as error:
