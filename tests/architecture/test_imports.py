@@ -62,7 +62,7 @@ LAYERS = [
 #: Heavy libraries, each imported in one module of its own.
 ENGINES = {
     "boto3": "vectadb_agent_cloudwatch",
-    "surrealdb": "vectadb_server",
+    "surrealdb_embedded": "vectadb_server",
     "qdrant_edge": "vectadb_server",
     "qdrant_client": "vectadb_server",
     "wordllama": "vectadb_server",

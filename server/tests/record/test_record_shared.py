@@ -43,6 +43,13 @@ def indexing(store: SurrealStore, index: FakeIndex | None = None) -> Indexing:
     return Indexing(store, lambda: Indexer(store, index))
 
 
+async def test_many_that_start_at_once_on_nothing_make_it_together(new_address: Callable[[], Address]) -> None:
+    for _ in range(8):
+        address = new_address()
+        for store in await asyncio.gather(*(SurrealStore.remote(address) for _ in range(4))):
+            await store.close()
+
+
 async def test_days_come_and_go_on_all(stores: tuple[SurrealStore, SurrealStore]) -> None:
     one, two = stores
     await Ingest(one).ingest([line("a", MIDNIGHT), line("b", MIDNIGHT + DAY)], OPTIONS)

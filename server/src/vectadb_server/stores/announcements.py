@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vectadb_server import ids
-from vectadb_server.stores.databases import insisted
-from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.engine import insisted, key_of, record
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:

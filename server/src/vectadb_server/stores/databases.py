@@ -14,7 +14,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.engine import Conflict, Connection, key_of, record
+from vectadb_server.stores.engine import Connection, insisted, key_of, record
 from vectadb_server.stores.remote import Address, Session
 from vectadb_server.stores.segments import META, check_version, schema
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 #: Seconds for which a day that was seen is taken to be there, and its bounds to be as wide.
 TRUSTED = 1.0
 _HOUR = 3_600_000_000
-_ATTEMPTS = 20
 
 
 class Databases:
@@ -199,21 +198,6 @@ class Databases:
         for name in idle[: max(0, len(self._open) - self._limit - 1)]:
             if (held := self._open.pop(name, None)) is not None:
                 await held[1].close()
-
-
-async def insisted(connection: Connection, sql: str, values: dict[str, Any] | None = None) -> list[Any]:
-    """Run what does not depend on what others write, again where another server wrote the same rows.
-
-    Raises:
-        StoreUnavailable: even so, again and again.
-    """
-    for attempt in range(_ATTEMPTS):
-        try:
-            return await connection.run(sql, values)
-        except Conflict as error:
-            last = error
-            await asyncio.sleep(0.005 * attempt)
-    raise StoreUnavailable(f"others write the same rows again and again: {last}")
 
 
 def _bounds(row: dict[str, Any]) -> tuple[int, int] | None:

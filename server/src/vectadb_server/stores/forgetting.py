@@ -6,8 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from vectadb_server.stores.databases import insisted
-from vectadb_server.stores.engine import key_of
+from vectadb_server.stores.engine import insisted, key_of
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:

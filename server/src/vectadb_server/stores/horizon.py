@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vectadb_server.stores.databases import insisted
-from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.engine import insisted, key_of, record
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:

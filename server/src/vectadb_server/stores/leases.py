@@ -13,8 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.databases import insisted
-from vectadb_server.stores.engine import Conflict, record
+from vectadb_server.stores.engine import Conflict, insisted, record
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -17,7 +18,7 @@ from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.engine import packed, unpacked, with_none
+from vectadb_server.stores.engine import CAN_BE_RETRIED, packed, unpacked, with_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,8 +85,16 @@ class Session:
         return session
 
     async def use(self, namespace: str, database: str) -> None:
-        """Choose the database."""
-        await self._call("use", [namespace, database])
+        """Choose the database. One that is absent is made: by one of those who begin at the same moment."""
+        while True:
+            try:
+                await self._call("use", [namespace, database])
+            except StoreUnavailable as error:
+                if CAN_BE_RETRIED not in str(error):
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.05))
+            else:
+                return
 
     async def query_raw(self, sql: str, values: dict[str, Any]) -> Any:
         """Run statements; return the reply as it is."""

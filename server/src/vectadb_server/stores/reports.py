@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vectadb_server.reports import Report, ToldReport
-from vectadb_server.stores.databases import insisted
-from vectadb_server.stores.engine import record
+from vectadb_server.stores.engine import insisted, record
 from vectadb_server.stores.segments import META
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.engine import insisted
 from vectadb_server.stores.moves import move_of
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ async def check_version(meta: Connection, where: str) -> None:
         )
     rows = await meta.one("SELECT VALUE version FROM schema:record")
     if not rows:
-        await meta.run("UPSERT schema:record SET version = $version RETURN NONE", {"version": SCHEMA_VERSION})
+        await insisted(meta, "UPSERT schema:record SET version = $version RETURN NONE", {"version": SCHEMA_VERSION})
     elif rows[0] > SCHEMA_VERSION:
         raise StoreUnavailable(
             f"{where}: written by a newer VectaDB (schema {rows[0]}; this one reads up to {SCHEMA_VERSION}); "

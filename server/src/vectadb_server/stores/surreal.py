@@ -14,9 +14,9 @@ from vectadb_server.attribution import INVOCATION_CAP, Boundary
 from vectadb_server.blocks import ERASED
 from vectadb_server.stores import digests, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter, StoreUnavailable
-from vectadb_server.stores.databases import Databases, insisted
+from vectadb_server.stores.databases import Databases
 from vectadb_server.stores.directories import Directories
-from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.engine import insisted, key_of, record
 from vectadb_server.stores.forgetting import forget_homes, forget_trace_days
 from vectadb_server.stores.rowcounts import RowCounts
 from vectadb_server.stores.segments import META, MIN_FREE

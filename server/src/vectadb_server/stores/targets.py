@@ -6,7 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from vectadb_server.stores.copying import is_empty, travelling
-from vectadb_server.stores.databases import Databases, insisted
+from vectadb_server.stores.databases import Databases
+from vectadb_server.stores.engine import insisted
 from vectadb_server.stores.moves import move_of
 from vectadb_server.stores.segments import META, check_version, schema
 
