@@ -8,8 +8,16 @@ import { useHistogram } from "./query";
 
 const HEIGHT = 44;
 
-export function Histogram({ params, change, live }: { params: Params; change: Change; live: boolean }) {
-	const { data } = useHistogram(params, live);
+interface Props {
+	params: Params;
+	change: Change;
+	live: boolean;
+	/** Whether the list below is there: it comes first. */
+	listed: boolean;
+}
+
+export function Histogram({ params, change, live, listed }: Props) {
+	const { data } = useHistogram(params, live, listed);
 	const { zone } = usePreferences();
 	const box = useRef<HTMLDivElement>(null);
 	const [drag, setDrag] = useState<[from: number, to: number] | null>(null);

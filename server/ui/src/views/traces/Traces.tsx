@@ -104,7 +104,7 @@ export default function Traces() {
 					<i className="dot" aria-hidden="true" /> Live
 				</button>
 			</FilterBar>
-			<Histogram params={params} change={change} live={live} />
+			<Histogram params={params} change={change} live={live} listed={!query.isPending} />
 			{query.isPending ? (
 				<Loading what="Looking for traces" />
 			) : query.isError && rows.length === 0 ? (

@@ -103,13 +103,15 @@ export function useAnyTrace(wanted: boolean): boolean | undefined {
 	return query.data;
 }
 
-export function useHistogram(params: Params, live: boolean) {
+/** `wanted`: not while the list is looked for, which would come later for it. */
+export function useHistogram(params: Params, live: boolean, wanted: boolean) {
 	const { since, until, ...where } = filters(params) as ReturnType<typeof filters> & { since?: string; until?: string };
 	const range = { since: since ?? "-30d", ...(until && { until }) };
 	return useQuery({
 		queryKey: ["histogram", where, range],
 		queryFn: ({ signal }) =>
 			answered(api.GET("/api/v1/stats/traces", { params: { query: { ...where, ...range } }, signal })),
+		enabled: wanted,
 		placeholderData: (before) => before,
 		refetchInterval: live ? 5000 : false,
 	});
