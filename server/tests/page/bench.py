@@ -25,10 +25,12 @@ window.longest = 0;
 new PerformanceObserver(list => {
     for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration);
 }).observe({type: 'longtask', buffered: true});
-(function look() {
-    if (document.querySelectorAll('.table-body .table-row').length > 5) window.first = performance.now();
-    else requestAnimationFrame(look);
-})();
+window.listed = new Promise(found => {
+    (function look() {
+        if (document.querySelectorAll('.table-body .table-row').length > 5) found(performance.now());
+        else requestAnimationFrame(look);
+    })();
+});
 """
 _SCROLL = """async selector => {
     const box = document.querySelector(selector);
@@ -85,7 +87,7 @@ def _fill(server: Server, spans: int, traces: int) -> None:
 def _list(page: Page, server: Server, traces: int) -> list[tuple[str, float, float, str]]:
     page.goto(f"{server.url}/traces?since=all")
     # Since the navigation began. Asked of the page: Playwright looks half a second apart after some time.
-    first = page.wait_for_function("window.first").json_value()
+    first: float = page.evaluate("window.listed")
     longest = 0.0
     body = page.locator(".table-body")
     for _ in range(traces):  # each time until nothing more comes for half a second

@@ -5,8 +5,9 @@ import { useKeys } from "./shared/keys";
 import { type Theme, usePreferences } from "./shared/preferences";
 import { SignOut, useMe } from "./shared/session";
 import { Boundary, Empty, Loading } from "./shared/states";
+// What nearly everybody sees first comes with the frame, not after it.
+import Traces from "./views/traces/Traces";
 
-const Traces = lazy(() => import("./views/traces/Traces"));
 const loadTrace = () => import("./views/trace/Trace");
 const TraceView = lazy(loadTrace);
 const Search = lazy(() => import("./views/search/Search"));

@@ -18,11 +18,10 @@ export function pad(value: number, width = 2): string {
 	return String(value).padStart(width, "0");
 }
 
-const whole = new Intl.NumberFormat("en-US");
-
 /** `12,345`. */
 export function count(value: number | null | undefined): string {
-	return value === null || value === undefined ? "" : whole.format(value);
+	// `Intl.NumberFormat` takes 30 ms to make.
+	return value === null || value === undefined ? "" : String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** `999`, `12.3k`, `4.5M`: for narrow columns; the title has `count`. */

@@ -7,10 +7,14 @@ export const STATUSES = ["ok", "error", "running", "interrupted"] as const satis
 const MARKS: Record<Status, string> = { ok: "✓", error: "✕", running: "●", interrupted: "◐" };
 
 export function StatusMark({ status, quiet }: { status: Status; quiet?: boolean }) {
-	return (
-		<span className={`status status-${status}`} title={status}>
-			<span aria-hidden="true">{MARKS[status]}</span>
-			{quiet ? <span className="hidden">{status}</span> : ` ${status}`}
+	const className = `status status-${status}`;
+	return quiet ? (
+		<span className={className} title={status} role="img" aria-label={status}>
+			{MARKS[status]}
+		</span>
+	) : (
+		<span className={className} title={status}>
+			<span aria-hidden="true">{MARKS[status]}</span> {status}
 		</span>
 	);
 }

@@ -50,7 +50,7 @@ export function Table<Row>({ label, rows, columns, id, href, mark, rowHeight = 3
 		count: rows.length,
 		getScrollElement: () => box.current,
 		estimateSize: () => rowHeight,
-		overscan: 12,
+		overscan: 6,
 	});
 	const items = virtual.getVirtualItems();
 	const last = items.at(-1)?.index ?? -1;

@@ -1,6 +1,5 @@
 /** All traces: when, what was asked, what came of it. */
 import { useEffect, useState } from "react";
-import type { Trace } from "../../api/client";
 import { FIELDS, FilterBar, Toggles } from "../../shared/filters";
 import { allTokens, cost, count, duration, short } from "../../shared/format";
 import { Line } from "../../shared/inert";
@@ -11,7 +10,7 @@ import { Time } from "../../shared/time";
 import { useUrlState } from "../../shared/url";
 import { FirstRun } from "./FirstRun";
 import { Histogram } from "./Histogram";
-import { isFiltered, useAnyTrace, useLive, useTraces } from "./query";
+import { isFiltered, type Listed, useAnyTrace, useLive, useTraces } from "./query";
 import "./traces.css";
 
 const FILTERS = [
@@ -26,7 +25,7 @@ const FILTERS = [
 	FIELDS.request_id,
 ];
 
-const COLUMNS: Column<Trace>[] = [
+const COLUMNS: Column<Listed>[] = [
 	{ id: "start", label: "Start", width: "8.8rem", cell: (trace) => <Time at={trace.start} /> },
 	{ id: "status", label: "", width: "1rem", cell: (trace) => <StatusMark status={trace.status} quiet /> },
 	{
@@ -77,7 +76,7 @@ const COLUMNS: Column<Trace>[] = [
 	{ id: "cost", label: "Cost", width: "4.8rem", from: 1040, numeric: true, cell: (trace) => cost(trace.cost_usd) },
 ];
 
-function Answer({ trace }: { trace: Trace }) {
+function Answer({ trace }: { trace: Listed }) {
 	if (trace.first_error !== null && trace.status === "error") {
 		return <Line className="status-error" text={trace.first_error} most={240} />;
 	}

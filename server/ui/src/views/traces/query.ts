@@ -1,12 +1,33 @@
 /** What the list of traces asks of the API. */
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import { answered, api, type Trace } from "../../api/client";
 import { timeRange } from "../../shared/filters";
 import type { Params } from "../../shared/url";
 
-/** Traces a page: more than fit on any screen, few enough to arrive at once. */
-const PAGE = 200;
+/** Traces a page: first as many as fit on a screen, then as many as arrive before one has scrolled there. */
+const [FIRST_PAGE, PAGE] = [60, 200];
+/** What is read of each trace: with all of it, tens of thousands of them would be three times as large. */
+const READ = [
+	"trace_id",
+	"name",
+	"start",
+	"duration_ms",
+	"status",
+	"input",
+	"output",
+	"first_error",
+	"tools",
+	"spans",
+	"errors",
+	"tokens",
+	"cost_usd",
+] as const satisfies readonly (keyof Trace)[];
+export type Listed = Pick<Trace, (typeof READ)[number]>;
+interface Page {
+	traces: Listed[];
+	next_cursor: string | null;
+}
 /** While live, at most so often. */
 const LIVE_MS = 1000;
 /** Without any event the list is read anew this often: what runs may have been given up. */
@@ -30,6 +51,32 @@ export function filters(params: Params) {
 	};
 }
 
+const NONE: Page[] = [];
+
+/** The pages' traces, each once: one that has got an earlier start while one scrolled may be on two pages. */
+function useRows(pages: readonly Page[]): readonly Listed[] {
+	const made = useRef({
+		pages: NONE as readonly Page[],
+		rows: [] as readonly Listed[],
+		places: new Map<string, number>(),
+	});
+	return useMemo(() => {
+		// With each page only that one is looked at.
+		const goesOn = made.current.pages.every((page, index) => page === pages[index]);
+		const rows = goesOn ? [...made.current.rows] : [];
+		const places = goesOn ? made.current.places : new Map<string, number>();
+		for (const page of pages.slice(goesOn ? made.current.pages.length : 0)) {
+			for (const trace of page.traces) {
+				const place = places.get(trace.trace_id) ?? rows.length;
+				places.set(trace.trace_id, place);
+				rows[place] = trace;
+			}
+		}
+		made.current = { pages, rows, places };
+		return rows;
+	}, [pages]);
+}
+
 export function useTraces(params: Params) {
 	const where = filters(params);
 	const query = useInfiniteQuery({
@@ -37,10 +84,16 @@ export function useTraces(params: Params) {
 		queryFn: ({ signal, pageParam }) =>
 			answered(
 				api.GET("/api/v1/traces", {
-					params: { query: { ...where, limit: PAGE, ...(pageParam && { cursor: pageParam }) } },
+					params: {
+						query: {
+							...where,
+							fields: READ.join(),
+							...(pageParam ? { cursor: pageParam, limit: PAGE } : { limit: FIRST_PAGE }),
+						},
+					},
 					signal,
 				}),
-			),
+			) as Promise<Page>,
 		initialPageParam: "",
 		getNextPageParam: (last) => last.next_cursor,
 		placeholderData: (before) => before,
@@ -48,12 +101,7 @@ export function useTraces(params: Params) {
 		structuralSharing: false,
 	});
 	const { data, fetchNextPage, isFetching } = query;
-	const rows = useMemo(() => {
-		// A trace that has got an earlier start while one scrolled may be on two pages.
-		const byId = new Map<string, Trace>();
-		for (const page of data?.pages ?? []) for (const trace of page.traces) byId.set(trace.trace_id, trace);
-		return [...byId.values()];
-	}, [data]);
+	const rows = useRows(data?.pages ?? NONE);
 	const more = useCallback(() => {
 		if (!isFetching) void fetchNextPage();
 	}, [isFetching, fetchNextPage]);
