@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-import httpx
+from demo.processes import asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -202,14 +202,14 @@ def _candidates(message: str, *, cut: bool, raw: str, at: int) -> Iterator[str]:
 def rows(url: str, what: str, **filters: str) -> Iterator[dict[str, Any]]:
     """Read all events, or all traces, that the server holds, by its API, page by page."""
     cursor = ""
-    with httpx.Client(base_url=url, timeout=60) as client:
-        while True:
-            parameters = {"limit": _PER_PAGE} | filters | ({"cursor": cursor} if cursor else {})
-            body = client.get(f"/api/v1/{what}", params=parameters).raise_for_status().json()
-            yield from body[what]
-            cursor = body["next_cursor"]
-            if not cursor:
-                return
+    while True:
+        parameters = {"limit": _PER_PAGE} | filters | ({"cursor": cursor} if cursor else {})
+        reply = asking().get(f"{url}/api/v1/{what}", params=parameters, timeout=60)
+        body = reply.raise_for_status().json()
+        yield from body[what]
+        cursor = body["next_cursor"]
+        if not cursor:
+            return
 
 
 def stored(url: str, what: str) -> list[dict[str, Any]]:

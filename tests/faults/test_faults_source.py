@@ -28,9 +28,9 @@ def test_short_and_empty_pages_and_a_group_of_sixty_streams(site: Site) -> None:
 def test_more_than_a_page_in_one_millisecond(site: Site) -> None:
     group = site.group()
     at = site.cloudwatch.now - 5_000
-    site.cloudwatch.put(group, "s", [Put(at, f"line {number}") for number in range(10_500)])
-    site.drain(group)
-    assert len(site.cloudwatch.requests("FilterLogEvents", group)) > 1
+    site.cloudwatch.put(group, "s", [Put(at, f"line {number}") for number in range(1_050)])
+    site.drain(group, page_records=100)
+    assert len(site.cloudwatch.requests("FilterLogEvents", group)) > 10
     assert site.verdict(group), str(site.verdict(group))
 
 
@@ -253,9 +253,10 @@ def test_a_clock_that_is_wrong_here_loses_nothing(site: Site) -> None:
 def test_a_backlog_of_many_pages_drains_in_one_go(site: Site) -> None:
     group = site.group()
     for stream in range(4):
-        site.put(group, lines(2_600, str(stream)), stream=f"s{stream}", ago=60 * stream + 5)
+        site.put(group, lines(520, str(stream)), stream=f"s{stream}", ago=60 * stream + 5)
     site.cloudwatch.faults = Faults(short=0.05)
-    site.drain(group, poll_interval="1h")
+    site.drain(group, page_records=100, poll_interval="1h")
+    assert len(site.cloudwatch.requests("FilterLogEvents", group)) > 20
     assert site.verdict(group), str(site.verdict(group))
 
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
+from demo.processes import asking
 from server.tests.operations.conftest import DEADLINE, Server, serving
 from tests.engines.surreal import PASSWORD, USER, Engine
 from vectadb_server.stores.base import StoreUnavailable
@@ -126,7 +126,7 @@ def _pages(server: Server, path: str, query: dict[str, Any]) -> list[Any]:
 def search(server: Server, query: str = "nightingale") -> set[str]:
     """Return the ids of what a search by words finds."""
     asked = {"query": query, "mode": "text", "limit": 100}
-    reply = httpx.post(f"{server.url}/api/v1/search", json=asked, timeout=DEADLINE)
+    reply = asking().post(f"{server.url}/api/v1/search", json=asked, timeout=DEADLINE)
     return {hit["event"]["event_id"] for hit in reply.json()["results"]} if reply.status_code == 200 else set()
 
 

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
+
+from demo.processes import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import httpx
 
 DEADLINE = 60.0
 
@@ -35,10 +38,10 @@ class Server:
     root: Path
 
     def post(self, events: list[dict[str, Any]]) -> httpx.Response:
-        return httpx.post(f"{self.url}/api/v1/events/batch", json={"events": events}, timeout=DEADLINE)
+        return asking().post(f"{self.url}/api/v1/events/batch", json={"events": events}, timeout=DEADLINE)
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return httpx.get(self.url + path, params=query, timeout=DEADLINE)
+        return asking().get(self.url + path, params=query, timeout=DEADLINE)
 
     def until(self, question: Callable[[], bool]) -> None:
         """Ask again and again until the answer is yes."""

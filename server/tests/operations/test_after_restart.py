@@ -9,9 +9,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
+from demo.processes import asking
 from vectadb_server import indexer as indexing
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
@@ -40,7 +40,7 @@ def events(name: str, count: int = 20) -> list[dict[str, Any]]:
 def found(server: Any, name: str) -> int:
     """How many of the events search finds, and 0 while it does not answer."""
     asked = {"query": name, "mode": "text", "limit": 100}
-    reply = httpx.post(f"{server.url}/api/v1/search", json=asked, timeout=60)
+    reply = asking().post(f"{server.url}/api/v1/search", json=asked, timeout=60)
     return len(reply.json()["results"]) if reply.status_code == 200 else 0
 
 

@@ -8,9 +8,9 @@ import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
+from demo.processes import asking
 from vectadb_server.reindexing import Reindexer
 from vectadb_server.stores.surreal import SurrealStore
 from vectadb_server.stores.writes import Entry, Write
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def found(server: Any, word: str) -> int:
     asked = {"query": word, "mode": "text", "limit": 100}
-    reply = httpx.post(f"{server.url}/api/v1/search", json=asked, timeout=60)
+    reply = asking().post(f"{server.url}/api/v1/search", json=asked, timeout=60)
     return len(reply.json()["results"]) if reply.status_code == 200 else 0
 
 

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
+
+from demo.processes import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ def event(number: int) -> dict[str, Any]:
 
 def found(server: Any) -> int:
     asked = {"query": "nightingale", "mode": "text", "limit": 100}
-    reply = httpx.post(f"{server.url}/api/v1/search", json=asked, timeout=60)
+    reply = asking().post(f"{server.url}/api/v1/search", json=asked, timeout=60)
     return len(reply.json()["results"]) if reply.status_code == 200 else -1
 
 
@@ -85,7 +86,7 @@ def test_an_outage_lags_the_index_and_nothing_else(serve: Callable[..., Any], fa
         until(lambda: found(server) == 50)
         code, [day] = check(server)
         assert (code, day["searchable"], day["missing"], day["extra"]) == (0, 50, 0, 0)
-        httpx.post(f"{server.url}/api/v1/admin/reindex", timeout=60)
+        asking().post(f"{server.url}/api/v1/admin/reindex", timeout=60)
         until(lambda: not server.get("/api/v1/admin/reindex").json()["days_left"])
         assert found(server) == 50
         assert check(server)[0] == 0

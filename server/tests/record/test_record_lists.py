@@ -207,7 +207,7 @@ def some(rnd: random.Random, choices: dict[str, Any], share: float) -> dict[str,
 async def test_every_filter_alone_and_combined(
     store: SurrealStore, monkeypatch: pytest.MonkeyPatch, hasty: bool
 ) -> None:
-    events = made(250, seed=1)
+    events = made(100 if hasty else 200, seed=1)
     await stored(store, events)
     events = [found for event in events if (found := await store.event(event.event_id)) is not None]
     traces = await traces_of(store)
@@ -224,7 +224,7 @@ async def test_every_filter_alone_and_combined(
         monkeypatch.setattr(sifting, "BACK", 12 * HOUR)
     rnd = random.Random(3)
     most = 0
-    for number in range(20 if hasty else 30):
+    for number in range(20 if hasty else 26):
         since, until = sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2))
         event_choices: dict[str, Any] = {
             "trace": rnd.choice(traces).trace_id,
@@ -306,16 +306,16 @@ async def test_a_minute_with_more_events_than_are_looked_at_at_once(
 async def test_sessions_and_agents(
     store: SurrealStore, monkeypatch: pytest.MonkeyPatch, kind: Grouping, few: bool
 ) -> None:
-    await stored(store, made(200, seed=2))
+    await stored(store, made(150, seed=2))
     traces = await traces_of(store)
     if not few:
         monkeypatch.setattr(grouping, "FEW_NAMES", 1)
         monkeypatch.setattr(newest, "FEW", 3)
     rnd = random.Random(4)
-    spans = [(0, NEVER), *(sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2)) for _ in range(12))]
+    spans = [(0, NEVER), *(sorted(MIDNIGHT + rnd.randrange(-62, 62) * HOUR for _ in range(2)) for _ in range(6))]
     for since, until in spans:
         wanted = wanted_groups(traces, kind, since, until)
-        for limit in (1, 2, 100):
+        for limit in (1, 100) if until == NEVER else (2,):
             found = await Pages.of(
                 lambda since=since, until=until, **page: store.groups(kind, since, until, arrived=NEVER, **page), limit
             )
