@@ -86,7 +86,7 @@ class Stage:
         return (self.directory / f"{name}.log").read_text(errors="replace")
 
     def get(self, path: str, **parameters: Any) -> Any:
-        return httpx.get(self.url + path, params=parameters, timeout=30).json()
+        return processes.asking().get(self.url + path, params=parameters, timeout=30).json()
 
     def records(self) -> int:
         """How many records the server holds."""

@@ -111,8 +111,8 @@ async def test_a_backup_under_load_holds_all_that_was_acknowledged_and_nothing_h
 
 def _send_much(server: Server) -> None:
     """Have a backup be larger than what fits in between, however well it is packed."""
-    for start in range(0, 3000, 500):
-        send(server, [event(n, day=DAYS[0], raw=os.urandom(4000).hex()) for n in range(start, start + 500)])
+    for start in range(0, 24, 8):
+        send(server, [event(n, day=DAYS[0], raw=os.urandom(500_000).hex()) for n in range(start, start + 8)])
 
 
 def test_there_is_one_at_a_time_and_one_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Server:
         end = time.monotonic() + DEADLINE
         while not question():
             assert time.monotonic() < end, "it never came true"
-            select.select([], [], [], 0.02)
+            select.select([], [], [], 0.05)
 
     def kill(self) -> None:
         self.popen.kill()
