@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SurrealStore]:
 
 async def kept(store: SurrealStore) -> dict[str, int]:
     async with store.segments.use("meta") as meta:
-        return {row["id"].id: row["n"] for row in await meta.one("SELECT id, n FROM row_count")}
+        return {row["id"].key: row["n"] for row in await meta.one("SELECT id, n FROM row_count")}
 
 
 async def test_counts_follow_what_is_written(tmp_path: Path) -> None:
