@@ -197,7 +197,7 @@ async def test_a_failure_in_any_step_only_repeats_work(new_store: Opener, monkey
                     await store.traces(TraceFilter(), limit=99),
                     await store.traces(TraceFilter(basis="time_window"), limit=99),
                     {each.event_id: each.trace for each in index.documents.values()},
-                    sorted((edge["kind"], str(edge["in"].id), str(edge["out"].id)) for edge in edges),
+                    sorted((edge["kind"], str(edge["in"].key), str(edge["out"].key)) for edge in edges),
                 )
             )
     assert len(seen[0][1]) == 2
