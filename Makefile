@@ -51,8 +51,9 @@ $(PAGE): $(INSTALLED) $(PAGE_SOURCES)
 page-types: $(INSTALLED)
 	@$(BIN)/python server/ui/build.py types
 
+# Compiled modules are kept whatever the environment says: half of a second start would be compiling.
 demo: install
-	@$(BIN)/python -m demo
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m demo
 
 # Three at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
 # whatever the environment says: the tests start programs by the hundred, and half of a start would be compiling.
