@@ -253,6 +253,7 @@ def told(**more: object) -> Status:
             Sample("retries_total", 3.0, {"pipeline": "p", "sink": "out"}),
             Sample("failing", 1.0, {"pipeline": "p", "sink": "out"}),
             Sample("throttles_total", 2.0, {"pipeline": "p", "source": "cloudwatch"}),
+            Sample("newest_timestamp_seconds", 1_767_229_200.5, {"pipeline": "p", "log_group": "/b"}),
             Sample("open_blocks", 0.0, {"pipeline": "p"}),
             Sample("sink_requests_total", 9.0, {"sink": "out", "outcome": "ok"}),
             Sample("process_resident_memory_bytes", 71_300_000.0),
@@ -276,7 +277,7 @@ pipeline p: cloudwatch -> out
   /a         unknown  1970-01-01 00:00:00 (after 5 min)
   /b         2 h      1970-01-01 01:00:00 (after 5 min), 1970-01-01 00:00:00 (after 24 h)
   to out: 120 events wait (45 KB), 3 retries, FAILING
-  throttles 2
+  throttles 2, newest_timestamp_seconds /b 2026-01-01 01:00:00
 
 sink out: sink_requests ok 9
 quarantine: 1 kept"""

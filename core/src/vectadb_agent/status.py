@@ -222,7 +222,10 @@ def _others(samples: Iterable[Sample]) -> str:
     for sample in samples:
         own = [value for name, value in sample.labels.items() if name not in ("pipeline", "source", "sink", "position")]
         if sample.value:
-            words.append(" ".join([sample.name.removesuffix("_total"), *own, _number(sample.value)]))
+            # Prometheus's names: a figure of that end is seconds since the epoch.
+            is_time = sample.name.endswith("_timestamp_seconds")
+            value = _time(round(sample.value * 1_000_000)) if is_time else _number(sample.value)
+            words.append(" ".join([sample.name.removesuffix("_total"), *own, value]))
     return ", ".join(words)
 
 
