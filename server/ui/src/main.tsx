@@ -8,6 +8,7 @@ import { App } from "./App";
 import { ApiError } from "./api/client";
 import { KeysProvider } from "./shared/keys";
 import { PreferencesProvider } from "./shared/preferences";
+import { list } from "./views/traces/query";
 
 /** What may be over in a second is asked again; what was refused would be refused again. */
 function worthAgain(failures: number, error: Error): boolean {
@@ -27,6 +28,11 @@ const client = new QueryClient({
 		},
 	},
 });
+
+// Asked for now, the list is there when the frame has been drawn: the view itself would ask only then.
+if (["/", "/traces"].includes(location.pathname)) {
+	void client.prefetchInfiniteQuery(list(Object.fromEntries(new URLSearchParams(location.search))));
+}
 
 const root = document.getElementById("page");
 if (root === null) throw new Error("index.html has no #page");

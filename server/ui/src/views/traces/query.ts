@@ -1,5 +1,5 @@
 /** What the list of traces asks of the API. */
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { infiniteQueryOptions, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import { answered, api, type Trace } from "../../api/client";
 import { timeRange } from "../../shared/filters";
@@ -77,9 +77,10 @@ function useRows(pages: readonly Page[]): readonly Listed[] {
 	}, [pages]);
 }
 
-export function useTraces(params: Params) {
+/** The list that these parameters ask for, page after page. */
+export function list(params: Params) {
 	const where = filters(params);
-	const query = useInfiniteQuery({
+	return infiniteQueryOptions({
 		queryKey: ["traces", where],
 		queryFn: ({ signal, pageParam }) =>
 			answered(
@@ -96,10 +97,13 @@ export function useTraces(params: Params) {
 			) as Promise<Page>,
 		initialPageParam: "",
 		getNextPageParam: (last) => last.next_cursor,
-		placeholderData: (before) => before,
 		// With each page all those before it would be compared.
 		structuralSharing: false,
 	});
+}
+
+export function useTraces(params: Params) {
+	const query = useInfiniteQuery({ ...list(params), placeholderData: (before) => before });
 	const { data, fetchNextPage, isFetching } = query;
 	const rows = useRows(data?.pages ?? NONE);
 	const more = useCallback(() => {
