@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import statistics
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,10 @@ from .browser import chromium
 from .conftest import Server, serving
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 _PATIENCE = 1800.0  # seconds, for the indexer
+_LOADS = 5
 _WATCH = """
 window.longest = 0;
 new PerformanceObserver(list => {
@@ -62,12 +64,12 @@ def main() -> int:
     ):
         _fill(server, wanted.spans, wanted.traces)
         with chromium() as browser:
-            page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.add_init_script(_WATCH)
+            found.append(_first_view(browser, server))
+            page = _page(browser)
             found += _list(page, server, wanted.traces)
             found += _trace(page, server, wanted.spans)
     for name, figure, bound, unit in found:
-        print(f"{name:<58}{figure:>9,.0f} {unit:<3} (at most {bound:,.0f}) {'' if figure <= bound else 'MISSED'}")
+        print(f"{name:<66}{figure:>9,.0f} {unit:<3} (at most {bound:,.0f}) {'' if figure <= bound else 'MISSED'}")
     return int(any(figure > bound for _, figure, bound, _ in found))
 
 
@@ -84,10 +86,29 @@ def _fill(server: Server, spans: int, traces: int) -> None:
     server.take(data.enormous(spans, now - timedelta(minutes=10)), _PATIENCE)
 
 
+def _page(browser: Browser) -> Page:
+    """A page of its own context: nothing of another is in its cache."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script(_WATCH)
+    return page
+
+
+def _first_view(browser: Browser, server: Server) -> tuple[str, float, float, str]:
+    took: list[float] = []
+    for _ in range(_LOADS):
+        page = _page(browser)
+        page.goto(f"{server.url}/traces?since=all")
+        # Since the navigation began. Asked of the page: Playwright looks half a second apart after some time.
+        took.append(page.evaluate("window.listed"))
+        page.wait_for_load_state("networkidle")
+        page.context.close()
+    name = f"first view after load, empty cache: median of {_LOADS} ({min(took):,.0f}–{max(took):,.0f})"
+    return (name, statistics.median(took), 1000, "ms")
+
+
 def _list(page: Page, server: Server, traces: int) -> list[tuple[str, float, float, str]]:
     page.goto(f"{server.url}/traces?since=all")
-    # Since the navigation began. Asked of the page: Playwright looks half a second apart after some time.
-    first: float = page.evaluate("window.listed")
+    page.evaluate("window.listed")
     longest = 0.0
     body = page.locator(".table-body")
     for _ in range(traces):  # each time until nothing more comes for half a second
@@ -100,10 +121,7 @@ def _list(page: Page, server: Server, traces: int) -> list[tuple[str, float, flo
     # Once more through all of them, which now are there.
     page.evaluate("document.querySelector('.table').scrollTop = 0")
     longest = max(longest, page.evaluate(_SCROLL, ".table")[0])
-    return [
-        ("first view after load", first, 1000, "ms"),
-        (f"longest task while {rows:,} traces scroll by", longest, 100, "ms"),
-    ]
+    return [(f"longest task while {rows:,} traces scroll by", longest, 100, "ms")]
 
 
 def _trace(page: Page, server: Server, spans: int) -> list[tuple[str, float, float, str]]:
