@@ -38,7 +38,7 @@ const COLUMNS: Column<Listed>[] = [
 	{
 		id: "asked",
 		label: "Asked",
-		width: "minmax(8rem, 2.4fr)",
+		width: "minmax(7rem, 2.4fr)",
 		cell: (trace) => <Line text={trace.input ?? ""} most={240} />,
 	},
 	{
