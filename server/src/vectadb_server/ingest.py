@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -23,9 +23,10 @@ from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, needed
 from vectadb_server.expiry import Expired
 from vectadb_server.planning import Plan, counted_as, inserted
-from vectadb_server.stores import minutes, tombstones
+from vectadb_server.stores import tombstones
 from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
+from vectadb_server.stores.minutes import Changes
 from vectadb_server.stores.rows import start_of
 from vectadb_server.stores.writes import Entry, Write
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.model import Event
-    from vectadb_server.stores.minutes import Kind
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
@@ -203,18 +203,18 @@ class Ingest:
         await self._attribute(batch, options)
         writes: dict[str, Write] = defaultdict(lambda: Write(entry=Entry()))
         digests: dict[str, Totals] = defaultdict(Totals)
-        counts: dict[str, Counter[Kind]] = defaultdict(Counter)
+        counts: dict[str, Changes] = defaultdict(Changes)
         for event, row in zip(batch, rows, strict=True):
             day, event_id = row.key
             write = writes[day]
             write.insert.append(inserted(event, row, write, options))
             digests[day].count(event_id, event, 0)
-            counts[day][counted_as(event)] += 1
+            counts[day].come(counted_as(event), event_id)
         for day, write in writes.items():
             assert write.entry is not None
             write.entry.traces = list(dict.fromkeys(write.entry.traces))
             write.digest = digests[day].rows()
-            write.minutes = minutes.rows(counts[day])
+            write.minutes = counts[day].rows()
             await self._store.commit(day, write)
             written.update(row.key for row in rows if row.key[0] == day)
         return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +11,7 @@ from vectadb_server.attribution import boundary_of, explicit
 from vectadb_server.blocks import ERASED
 from vectadb_server.stores import minutes
 from vectadb_server.stores.digests import Totals
+from vectadb_server.stores.minutes import Changes
 from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
 from vectadb_server.stores.writes import Entry, Write
 
@@ -69,7 +70,7 @@ class Plan:
         entries: dict[tuple[int, str], Entry] = {}
         digests: dict[tuple[int, str], Totals] = defaultdict(Totals)
         erased: dict[tuple[int, str], Totals] = defaultdict(Totals)
-        counts: dict[tuple[int, str], Counter[Kind]] = defaultdict(Counter)
+        counts: dict[tuple[int, str], Changes] = defaultdict(Changes)
         for key, row in self.changed.items():
             day, stage = key[0], self._stage(key)
             write = stages[stage][day]
@@ -85,12 +86,12 @@ class Plan:
                     self._keep_boundary(key, write, entry)
             else:
                 write.entry = entry
-                counts[stage, day][counted_as(self.events[key])] += 1
+                counts[stage, day].come(counted_as(self.events[key]), key[1])
                 made = inserted(self.events[key], row, write, self.options)
                 (write.insert if before is None else write.change).append(made)
             if before is not None and before.row.size > 0:
                 if before.kind is not None:
-                    counts[stage, day][before.kind] -= 1
+                    counts[stage, day].go(before.kind, key[1])
                 if before.trace is not None:
                     entry.traces.append(before.trace)
                 if row is None or row.is_stub:
@@ -115,7 +116,7 @@ class Plan:
             write = stages[stage][day]
             write.digest = digests[stage, day].rows()
             write.erased = erased[stage, day].rows()
-            write.minutes = minutes.rows(counts[stage, day])
+            write.minutes = counts[stage, day].rows()
             write.entry = entry if entry.events or entry.gone or entry.boundaries else None
         return [dict(stage) for stage in stages]
 

@@ -14,6 +14,8 @@ from vectadb_server.attribution import boundary_of
 from vectadb_server.expiry import Expired
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest, Outcome
+from vectadb_server.selection import is_event
+from vectadb_server.stores import sifting
 from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilter
 from vectadb_server.stores.horizon import Horizon
 from vectadb_server.stores.minutes import Kind, kind_of
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from .conftest import Opener
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where counts name events, lists have them from there."""
+    monkeypatch.setattr(sifting, "FEW", 0)
 
 
 async def send(store: SurrealStore, *events: Event, options: Options = OPTIONS) -> list[Outcome]:
@@ -63,6 +71,11 @@ async def counted(store: SurrealStore, events: Sequence[Event]) -> Counter[Kind]
         counts.update(await store.counts(day))
     assert +counts == Counter(kind_of(event.timestamp, event.agent_id, event.event_type) for event in events)
     assert not -counts
+    for agent, event_type in {(kind.agent, kind.event_type) for kind in +counts}:
+        # Those of a kind, by the ids that the counts name.
+        where = EventFilter(agent_id=agent or None, event_types=(event_type,))
+        found = {event.event_id for event in await store.events(where, limit=10_000)}
+        assert found == {event.event_id for event in events if is_event(event, where)}
     return +counts
 
 

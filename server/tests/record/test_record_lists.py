@@ -13,7 +13,7 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores import figures, grouping, histogram, newest, sifting
+from vectadb_server.stores import figures, grouping, histogram, minutes, newest, sifting
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
 from vectadb_server.stores.tallies import TooMuch
 
@@ -222,6 +222,7 @@ async def test_every_filter_alone_and_combined(
         monkeypatch.setattr(sifting, "ROWS", 5)
         monkeypatch.setattr(sifting, "RANGES", 2)
         monkeypatch.setattr(sifting, "BACK", 12 * HOUR)
+        monkeypatch.setattr(sifting, "FEW", 0)
     rnd = random.Random(3)
     most = 0
     for number in range(20 if hasty else 26):
@@ -282,6 +283,38 @@ async def test_every_filter_alone_and_combined(
             assert (each.traces, each.failed) == (len(begun), sum(t.status == "error" for t in begun)), asked
         assert counted.complete_from == start
     assert not hasty or most > 20
+
+
+async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealStore) -> None:
+    rnd = random.Random(5)
+    events = [
+        line(
+            f"r{number:03}",
+            MIDNIGHT + number // 60 * MINUTE + rnd.randrange(MINUTE),
+            event_type="error" if number % 29 == 0 else "log",
+            agent_id=("ann", "bob")[number % 2],
+        )
+        for number in range(600)
+    ]
+    await stored(store, events)
+    known: dict[bool, list[minutes.Minute]] = {}
+    for compacted in (False, True):
+        for day in await store.days():
+            if compacted:
+                await store.compact(day)
+            async with store._segments.use(day) as db:
+                known[compacted] = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
+        for limit in (1, 7, 100):
+            for where in (EventFilter(event_types=("error",)), EventFilter(event_types=("error",), agent_id="bob")):
+                found = await Pages.of(lambda where=where, **page: store.event_page(where, **page), limit)
+                assert found.items == wanted_events(events, where)
+    assert known[True] == known[False]
+    assert [(each.events, each.ours) for each in known[True]] == [
+        (60, 2 + (number == 0)) for number in range(9, -1, -1)
+    ]
+    assert {name for each in known[True] for name in each.named or ()} == {
+        event.event_id for event in events if event.event_type == "error"
+    }
 
 
 @pytest.mark.parametrize("hasty", [False, True])

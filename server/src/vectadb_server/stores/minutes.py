@@ -2,11 +2,15 @@
 
 A delta is written in the transaction that writes the events' rows, so that the two cannot differ, and no row is hot.
 Counting the rows themselves takes the engine some 50 µs an event: an hour of a busy service would take seconds.
+
+Where few events of a kind come, a delta names them: what is rare is then found by its ids, without a look at all that
+happened in the same minutes.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -16,17 +20,21 @@ from vectadb_server import ids
 from vectadb_server.stores.engine import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from vectadb_server.stores.engine import Connection
 
 VERSION = 1
 MINUTE = 60_000_000
 """Microseconds."""
+NAMED = 3
+"""Events of a kind that one delta names, at most; once deltas have been added up, :data:`NAMED_ADDED`."""
+NAMED_ADDED = 8
 
-_READ = "SELECT VALUE [id, body] FROM minute:[$since]..[$until]"
+_READ = "SELECT VALUE [id, body, named] FROM minute:[$since]..[$until]"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, dict[str, int]]).decode
+_decode_named = msgspec.json.Decoder(dict[str, dict[str, list[str]]]).decode
 
 
 class Kind(NamedTuple):
@@ -37,43 +45,113 @@ class Kind(NamedTuple):
     event_type: str
 
 
+@dataclass
+class Minute:
+    """A minute, for a reader who looks for some kinds: how many events it has, and how many of those kinds (``ours``).
+
+    ``named``: the ids of ours, and perhaps of others that were ours; ``None``: not all of ours are known.
+    """
+
+    start: int
+    events: int = 0
+    ours: int = 0
+    named: set[str] | None = field(default_factory=set)
+
+
+class Delta(NamedTuple):
+    """How many more events of a kind there are, and which ones came (``None``: not said)."""
+
+    more: int
+    came: Sequence[str] | None
+
+
+class Changes:
+    """Events that come and go in one transaction."""
+
+    def __init__(self) -> None:
+        self._came: dict[Kind, list[str]] = defaultdict(list)
+        self._went: dict[Kind, set[str]] = defaultdict(set)
+
+    def come(self, kind: Kind, event_id: str) -> None:
+        """One more event of the kind."""
+        self._came[kind].append(event_id)
+
+    def go(self, kind: Kind, event_id: str) -> None:
+        """One less."""
+        self._went[kind].add(event_id)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the deltas that say so."""
+        deltas: dict[Kind, Delta] = {}
+        for kind in self._came.keys() | self._went.keys():
+            came, went = self._came.get(kind, []), self._went.get(kind, set())
+            if went:
+                came, went = [id_ for id_ in came if id_ not in went], went.difference(came)
+            if came or went:
+                deltas[kind] = Delta(len(came) - len(went), came if len(came) <= NAMED else None)
+        return _rows(deltas)
+
+
 def kind_of(us: int, agent_id: str | None, event_type: str) -> Kind:
     """Return what an event of this time counts as."""
     return Kind(us // MINUTE * MINUTE, agent_id or "", event_type)
 
 
 def rows(counts: Mapping[Kind, int]) -> list[dict[str, Any]]:
-    """Return the deltas that say all this: one for each minute."""
+    """Return the deltas that add so many, without names: one for each minute."""
+    return _rows({kind: Delta(count, None) for kind, count in counts.items() if count})
+
+
+def _rows(deltas: Mapping[Kind, Delta]) -> list[dict[str, Any]]:
     bodies: dict[int, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for kind, count in counts.items():
-        if count:
-            bodies[kind.minute][kind.agent][kind.event_type] = count
-    return [{"id": [minute, UUID(ids.uuid7())], "body": _encode(body).decode()} for minute, body in bodies.items()]
+    named: dict[int, dict[str, dict[str, Sequence[str]]]] = defaultdict(lambda: defaultdict(dict))
+    for (minute, agent, event_type), (more, came) in deltas.items():
+        bodies[minute][agent][event_type] = more
+        if came is not None:
+            named[minute][agent][event_type] = came
+    made: list[dict[str, Any]] = []
+    for minute, body in bodies.items():
+        row: dict[str, Any] = {"id": [minute, UUID(ids.uuid7())], "body": _encode(body).decode()}
+        if minute in named:
+            row["named"] = _encode(named[minute]).decode()
+        made.append(row)
+    return made
 
 
 async def read(db: Connection, since: int, until: int) -> Counter[Kind]:
     """Return the counts of a day's events in the minutes that start from ``since`` on and before ``until``."""
     counts: Counter[Kind] = Counter()
-    for reference, body in await db.one(_READ, {"since": since, "until": until}):
-        _add(counts, reference, body)
+    for reference, body, _ in await db.one(_READ, {"since": since, "until": until}):
+        for kind, delta in _deltas(reference, body, None):
+            counts[kind] += delta.more
     return counts
 
 
 async def numbers(
     db: Connection, since: int, until: int, agent_id: str | None, event_types: Collection[str]
-) -> list[tuple[int, int, int]]:
-    """Return, newest first, the minutes that start in this time: when, all events, and those of the agent and types.
-
-    ``None`` and no types: of any.
-    """
-    found: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for reference, body in await db.one(_READ, {"since": since, "until": until}):
-        sums = found[key_of(reference)[0]]
-        for agent, types in _decode(body).items():
-            sums[0] += sum(types.values())
-            if agent_id is None or agent == agent_id:
-                sums[1] += sum(types.get(name, 0) for name in event_types) if event_types else sum(types.values())
-    return [(minute, sums[0], sums[1]) for minute, sums in sorted(found.items(), reverse=True)]
+) -> list[Minute]:
+    """Return the minutes that start in this time, newest first. ``None`` and no types: of any."""
+    found: dict[int, Minute] = {}
+    for reference, body, named in await db.one(_READ, {"since": since, "until": until}):
+        start = key_of(reference)[0]
+        minute = found.setdefault(start, Minute(start))
+        counted = _decode(body)
+        minute.events += sum(sum(types.values()) for types in counted.values())
+        agents = counted if agent_id is None else {agent_id: counted.get(agent_id, {})}
+        ours = [
+            (agent, name) for agent, types in agents.items() for name in types if not event_types or name in event_types
+        ]
+        if not ours:
+            continue
+        known = _decode_named(named) if named else {}
+        for agent, name in ours:
+            minute.ours += counted[agent][name]
+            came = known.get(agent, {}).get(name)
+            if came is None:
+                minute.named = None
+            elif minute.named is not None:
+                minute.named.update(came)
+    return sorted(found.values(), key=lambda minute: -minute.start)
 
 
 async def compact(db: Connection) -> None:
@@ -82,36 +160,45 @@ async def compact(db: Connection) -> None:
     Raises:
         Conflict: somebody else does; nothing was done.
     """
-    deltas: dict[int, list[tuple[Any, str]]] = defaultdict(list)
-    for reference, body in await db.one("SELECT VALUE [id, body] FROM minute"):
-        deltas[key_of(reference)[0]].append((reference, body))
+    deltas: dict[int, list[tuple[Any, str, str | None]]] = defaultdict(list)
+    for reference, body, named in await db.one("SELECT VALUE [id, body, named] FROM minute"):
+        deltas[key_of(reference)[0]].append((reference, body, named))
     references: list[Any] = []
-    counts: Counter[Kind] = Counter()
+    sums: dict[Kind, Delta] = {}
     for several in deltas.values():
         if len(several) > 1:
-            for reference, body in several:
+            for reference, body, named in several:
                 references.append(reference)
-                _add(counts, reference, body)
+                for kind, delta in _deltas(reference, body, named):
+                    sums[kind] = _sum(sums.get(kind), delta)
     if references:
         # Another server may have added them up since they were read.
         delete = "LET $gone = (DELETE $refs RETURN BEFORE); IF array::len($gone) != $count { THROW 'changed' }"
-        await _replace(db, delete, counts, references)
+        await _replace(db, delete, {kind: delta for kind, delta in sums.items() if delta.more}, references)
 
 
 async def rewrite(db: Connection, counts: Mapping[Kind, int]) -> None:
     """Replace all deltas of a day."""
-    await _replace(db, "DELETE minute RETURN NONE", counts, [])
+    await _replace(db, "DELETE minute RETURN NONE", {kind: Delta(count, None) for kind, count in counts.items()}, [])
 
 
-async def _replace(db: Connection, delete: str, counts: Mapping[Kind, int], references: list[Any]) -> None:
+async def _replace(db: Connection, delete: str, deltas: Mapping[Kind, Delta], references: list[Any]) -> None:
     await db.run(
         f"BEGIN; {delete}; INSERT INTO minute $rows RETURN NONE; COMMIT;",
-        {"refs": references, "count": len(references), "rows": rows(counts)},
+        {"refs": references, "count": len(references), "rows": _rows(deltas)},
     )
 
 
-def _add(counts: Counter[Kind], reference: Any, body: str) -> None:
+def _deltas(reference: Any, body: str, named: str | None) -> Iterator[tuple[Kind, Delta]]:
     minute = key_of(reference)[0]
+    known = _decode_named(named) if named else {}
     for agent, types in _decode(body).items():
-        for event_type, count in types.items():
-            counts[Kind(minute, agent, event_type)] += count
+        for event_type, more in types.items():
+            yield Kind(minute, agent, event_type), Delta(more, known.get(agent, {}).get(event_type))
+
+
+def _sum(one: Delta | None, other: Delta) -> Delta:
+    if one is None:
+        return other
+    came = None if one.came is None or other.came is None else {*one.came, *other.came}
+    return Delta(one.more + other.more, None if came is None or len(came) > NAMED_ADDED else sorted(came))

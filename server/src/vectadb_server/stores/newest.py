@@ -6,6 +6,7 @@ any row fits costs a short page instead of a long wait.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -60,9 +61,8 @@ class Range(NamedTuple):
 class Chunks(Protocol[T]):
     """Where a page's items come from."""
 
-    @property
-    def least(self) -> int:
-        """How many are asked for at first, at least."""
+    def size(self, wanted: int, turn: int) -> int:
+        """How many are asked for where ``wanted`` are still wanted, the first time (0) or again."""
         ...
 
     async def chunk(
@@ -92,9 +92,9 @@ class Newest(Generic[T]):
             return Page([], None)
         until = time.monotonic() + (SECONDS if seconds is None else seconds)
         place = Place(-after.us, after.id) if after is not None else None
-        chunk = max(limit + 1, self._chunks.least)
         items: list[T] = []
-        while True:
+        for turn in itertools.count():
+            chunk = self._chunks.size(limit + 1 - len(items), turn)
             found, frontier = await self._round(times, place, chunk, until)
             items += found
             if len(items) > limit:
@@ -104,7 +104,8 @@ class Newest(Generic[T]):
                 return Page(items, None)
             if len(items) == limit or time.monotonic() > until:
                 return Page(items, Cursor(-frontier.nus, frontier.id))
-            place, chunk = frontier, max(chunk, min(2 * chunk, MANY))
+            place = frontier
+        raise AssertionError
 
     async def _round(self, times: Range, after: Place | None, chunk: int, until: float) -> tuple[list[T], Place | None]:
         """Look at a chunk of each day; return what is found, and up to where that is all there is."""
@@ -136,10 +137,9 @@ class Newest(Generic[T]):
 class ByIndex(Generic[T]):
     """Chunks of so many rows of an index. Those that do not fit the filter say only where they stand."""
 
-    @property
-    def least(self) -> int:
+    def size(self, wanted: int, turn: int) -> int:
         """See :class:`Chunks`."""
-        return FEW
+        return max(wanted, min(FEW << turn, MANY))
 
     def __init__(
         self,

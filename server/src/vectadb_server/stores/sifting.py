@@ -7,10 +7,10 @@ many events the minutes hold.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vectadb_server.stores import minutes
-from vectadb_server.stores.newest import Place, Range
+from vectadb_server.stores.newest import MANY, Place, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Where a minute holds so many times more events than those asked for, these are fetched by their ids.
+FEW = 4
+
 #: Rows that one chunk looks at, but for the last of its minutes. Of a minute that holds more it looks at a part.
 ROWS = 5_000
 #: Stretches of minutes that one chunk looks at.
@@ -30,13 +33,20 @@ BACK = 2 * 3_600_000_000
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
+class _Look(NamedTuple):
+    """Where a chunk looks: stretches of time, and events by id; ``reached``: where it ends, as of :class:`Chunks`."""
+
+    ranges: list[Range]
+    named: set[str]
+    reached: Place | None
+
+
 class ByMinute(Generic[T]):
     """Chunks of the minutes that hold events of an agent and of some types (``None`` and none: of any)."""
 
-    @property
-    def least(self) -> int:
+    def size(self, wanted: int, turn: int) -> int:
         """See :class:`~vectadb_server.stores.newest.Chunks`."""
-        return 1
+        return wanted if self._told else min(wanted << turn, MANY)
 
     def __init__(
         self,
@@ -52,8 +62,13 @@ class ByMinute(Generic[T]):
         self._segments, self._listing, self._values, self._keep = segments, listing, values, keep
         self._agent_id, self._event_types = agent_id, event_types
         self._counted = agent_id is not None or bool(event_types)
+        self._told = len(conditions) == (agent_id is not None) + bool(event_types)
         self._back: dict[str, int] = {}
         key = listing.key
+        self._named = (
+            f"SELECT VALUE [{listing.columns}] FROM array::distinct($named) "  # noqa: S608 - no values
+            f"WHERE id != NONE AND size > 0 AND {' AND '.join(conditions)}"
+        )
         self._sql = (
             f"SELECT VALUE [{listing.columns}] FROM {listing.source} "  # noqa: S608 - no values
             f"WHERE {key} >= $from_{{0}} AND {key} <= $to_{{0}} AND {' AND '.join(conditions)}"
@@ -69,46 +84,60 @@ class ByMinute(Generic[T]):
             if times.first > times.last:
                 return [], None
         async with self._segments.use(day) as db:
-            ranges, reached = await self._ranges(db, day, times, size)
-            sql = "; ".join(self._sql.format(number) for number in range(len(ranges)))
-            bounds = {f"from_{number}": each.first for number, each in enumerate(ranges)}
-            bounds |= {f"to_{number}": each.last for number, each in enumerate(ranges)}
-            rows = [row for result in await db.run(sql, {**self._values, **bounds}) for row in result] if ranges else []
-        found: list[tuple[Place, T | None]] = []
+            look = await self._look(db, day, times, size)
+            sql = [self._sql.format(number) for number in range(len(look.ranges))]
+            values = dict(self._values)
+            for number, each in enumerate(look.ranges):
+                values |= {f"from_{number}": each.first, f"to_{number}": each.last}
+            if look.named:
+                sql.append(self._named)
+                values["named"] = [self._listing.reference(name) for name in look.named]
+            rows = [row for result in await db.run("; ".join(sql), values) for row in result] if sql else []
+        found: dict[Place, T] = {}
         for row in rows:
             item = self._listing.read(row, day)
             place = self._listing.place(item)
-            if self._keep(item) and (after is None or place > after):
-                found.append((place, item))
-        return sorted(found, key=lambda each: each[0]), reached
+            is_meant = times.first <= place.nus <= times.last and (after is None or place > after)
+            if is_meant and self._keep(item):
+                found[place] = item
+        return sorted(found.items(), key=lambda each: each[0]), look.reached
 
-    async def _ranges(self, db: Connection, day: str, times: Range, size: int) -> tuple[list[Range], Place | None]:
-        """Choose minutes, newest first; return them as ranges, with the place up to which these are all that matter."""
+    async def _look(self, db: Connection, day: str, times: Range, size: int) -> _Look:
+        """Choose minutes, newest first."""
         newest, oldest = -times.first, -times.last
         back = self._back.get(day, BACK)
-        self._back[day] = 4 * back
         since = max(oldest, newest - back)
         since -= since % minutes.MINUTE
         known = await minutes.numbers(db, since, newest + 1, self._agent_id, self._event_types)
-        ranges: list[Range] = []
+        look = _Look([], set(), None)
+        ranges = look.ranges
         rows = matches = 0
-        for minute, all_of_it, ours in known:
+        for minute in known:
             if rows >= ROWS or len(ranges) >= RANGES or (self._counted and matches >= size):
                 # The minutes before this one are looked at, whole.
-                return ranges, Place(-minute - minutes.MINUTE, _LAST_ID)
-            if ours <= 0:
+                return look._replace(reached=Place(-minute.start - minutes.MINUTE, _LAST_ID))
+            if minute.ours <= 0:
                 continue
-            end = -(minute + minutes.MINUTE - 1)
-            if all_of_it > ROWS:
-                if ranges:
-                    return ranges, Place(end - 1, _LAST_ID)
+            matches += minute.ours
+            if minute.named is not None and minute.events > FEW * minute.ours:
+                look.named.update(minute.named)
+                rows += len(minute.named)
+                continue
+            end = -(minute.start + minutes.MINUTE - 1)
+            if minute.events > ROWS:
+                if rows:
+                    return look._replace(reached=Place(end - 1, _LAST_ID))
                 # As many as if its events came evenly.
                 first = max(end, times.first)
-                last = min(first + minutes.MINUTE * ROWS // all_of_it, -minute, times.last)
-                return [Range(first, last)], Place(last, _LAST_ID)
-            rows, matches = rows + all_of_it, matches + ours
+                last = min(first + minutes.MINUTE * ROWS // minute.events, -minute.start, times.last)
+                return _Look([Range(first, last)], set(), Place(last, _LAST_ID))
+            rows += minute.events
             if ranges and ranges[-1].last + 1 == end:
-                ranges[-1] = Range(ranges[-1].first, min(-minute, times.last))
+                ranges[-1] = Range(ranges[-1].first, min(-minute.start, times.last))
             else:
-                ranges.append(Range(max(end, times.first), min(-minute, times.last)))
-        return ranges, None if since <= oldest else Place(-since, _LAST_ID)
+                ranges.append(Range(max(end, times.first), min(-minute.start, times.last)))
+        # As far back next time as what is still wanted seems to take.
+        self._back[day] = (
+            max(BACK, min(4 * back, back * (size - matches) * 5 // (4 * matches))) if matches else 4 * back
+        )
+        return look if since <= oldest else look._replace(reached=Place(-since, _LAST_ID))
