@@ -291,7 +291,7 @@ async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealSt
         line(
             f"r{number:03}",
             MIDNIGHT + number // 60 * MINUTE + rnd.randrange(MINUTE),
-            event_type="error" if number % 29 == 0 else "log",
+            event_type="error" if number % 29 == 0 else "tool_call" if number % 5 == 1 else "log",
             agent_id=("ann", "bob")[number % 2],
         )
         for number in range(600)
@@ -305,7 +305,8 @@ async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealSt
             async with store._segments.use(day) as db:
                 known[compacted] = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
         for limit in (1, 7, 100):
-            for where in (EventFilter(event_types=("error",)), EventFilter(event_types=("error",), agent_id="bob")):
+            for type_, agent in (("error", None), ("error", "bob"), ("tool_call", "bob")):
+                where = EventFilter(event_types=(type_,), agent_id=agent)
                 found = await Pages.of(lambda where=where, **page: store.event_page(where, **page), limit)
                 assert found.items == wanted_events(events, where)
     assert known[True] == known[False]
