@@ -297,25 +297,22 @@ async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealSt
         for number in range(600)
     ]
     await stored(store, events)
-    known: dict[bool, list[minutes.Minute]] = {}
+    errors = {event.event_id for event in events if event.event_type == "error"}
     for compacted in (False, True):
         for day in await store.days():
             if compacted:
                 await store.compact(day)
             async with store._segments.use(day) as db:
-                known[compacted] = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
+                known = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
+                assert [(each.events, each.ours) for each in known] == [(60, 2)] * 9 + [(60, 3)]
+                names = await minutes.named(db, known, None, ["error"])
+                assert len(names) == 10
+                assert set.union(*names.values()) == errors
         for limit in (1, 7, 100):
             for type_, agent in (("error", None), ("error", "bob"), ("tool_call", "bob")):
                 where = EventFilter(event_types=(type_,), agent_id=agent)
                 found = await Pages.of(lambda where=where, **page: store.event_page(where, **page), limit)
                 assert found.items == wanted_events(events, where)
-    assert known[True] == known[False]
-    assert [(each.events, each.ours) for each in known[True]] == [
-        (60, 2 + (number == 0)) for number in range(9, -1, -1)
-    ]
-    assert {name for each in known[True] for name in each.named or ()} == {
-        event.event_id for event in events if event.event_type == "error"
-    }
 
 
 @pytest.mark.parametrize("hasty", [False, True])

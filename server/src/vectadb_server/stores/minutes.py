@@ -31,7 +31,8 @@ NAMED = 3
 """Events of a kind that one delta names, at most; once deltas have been added up, :data:`NAMED_ADDED`."""
 NAMED_ADDED = 8
 
-_READ = "SELECT VALUE [id, body, named] FROM minute:[$since]..[$until]"
+_READ = "SELECT VALUE [id, body] FROM minute:[$since]..[$until]"
+_NAMED = "SELECT VALUE [id, body, named] FROM array::distinct($refs) WHERE id != NONE"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, dict[str, int]]).decode
 _decode_named = msgspec.json.Decoder(dict[str, dict[str, list[str]]]).decode
@@ -47,15 +48,12 @@ class Kind(NamedTuple):
 
 @dataclass
 class Minute:
-    """A minute, for a reader who looks for some kinds: how many events it has, and how many of those kinds (``ours``).
-
-    ``named``: the ids of ours, and perhaps of others that were ours; ``None``: not all of ours are known.
-    """
+    """A minute, for who looks for some kinds: its deltas' ids, how many events it has, how many of them ``ours``."""
 
     start: int
+    deltas: list[Any] = field(default_factory=list)
     events: int = 0
     ours: int = 0
-    named: set[str] | None = field(default_factory=set)
 
 
 class Delta(NamedTuple):
@@ -121,7 +119,7 @@ def _rows(deltas: Mapping[Kind, Delta]) -> list[dict[str, Any]]:
 async def read(db: Connection, since: int, until: int) -> Counter[Kind]:
     """Return the counts of a day's events in the minutes that start from ``since`` on and before ``until``."""
     counts: Counter[Kind] = Counter()
-    for reference, body, _ in await db.one(_READ, {"since": since, "until": until}):
+    for reference, body in await db.one(_READ, {"since": since, "until": until}):
         for kind, delta in _deltas(reference, body, None):
             counts[kind] += delta.more
     return counts
@@ -132,26 +130,42 @@ async def numbers(
 ) -> list[Minute]:
     """Return the minutes that start in this time, newest first. ``None`` and no types: of any."""
     found: dict[int, Minute] = {}
-    for reference, body, named in await db.one(_READ, {"since": since, "until": until}):
+    for reference, body in await db.one(_READ, {"since": since, "until": until}):
         start = key_of(reference)[0]
         minute = found.setdefault(start, Minute(start))
-        counted = _decode(body)
-        minute.events += sum(sum(types.values()) for types in counted.values())
-        agents = counted if agent_id is None else {agent_id: counted.get(agent_id, {})}
-        ours = [
-            (agent, name) for agent, types in agents.items() for name in types if not event_types or name in event_types
-        ]
-        if not ours:
-            continue
-        known = _decode_named(named) if named else {}
-        for agent, name in ours:
-            minute.ours += counted[agent][name]
-            came = known.get(agent, {}).get(name)
-            if came is None:
-                minute.named = None
-            elif minute.named is not None:
-                minute.named.update(came)
+        minute.deltas.append(reference)
+        for agent, types in _decode(body).items():
+            minute.events += (every := sum(types.values()))
+            if agent_id is None or agent == agent_id:
+                minute.ours += sum(types.get(name, 0) for name in event_types) if event_types else every
     return sorted(found.values(), key=lambda minute: -minute.start)
+
+
+async def named(
+    db: Connection, looked_at: Sequence[Minute], agent_id: str | None, event_types: Collection[str]
+) -> dict[int, set[str]]:
+    """Return the ids of the events of the agent and types, and perhaps of others that were such, by minute.
+
+    Minutes of which not all are known are left out.
+    """
+    references = [reference for minute in looked_at for reference in minute.deltas]
+    found: dict[int, set[str]] = {minute.start: set() for minute in looked_at}
+    read = await db.one(_NAMED, {"refs": references}) if references else []
+    if len(read) < len(references):
+        return {}  # They have been added up since.
+    for reference, body, names in read:
+        start = key_of(reference)[0]
+        known = _decode_named(names) if names else {}
+        for agent, types in _decode(body).items():
+            if agent_id is not None and agent != agent_id:
+                continue
+            for name in types if not event_types else types.keys() & set(event_types):
+                came = known.get(agent, {}).get(name)
+                if came is None:
+                    found.pop(start, None)
+                elif start in found:
+                    found[start].update(came)
+    return found
 
 
 async def compact(db: Connection) -> None:

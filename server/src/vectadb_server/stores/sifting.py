@@ -28,8 +28,9 @@ FEW = 4
 ROWS = 5_000
 #: Stretches of minutes that one chunk looks at.
 RANGES = 60
-#: How far back the counts are read at first, microseconds; four times as far with each chunk.
-BACK = 2 * 3_600_000_000
+#: How far back the counts are read at first, microseconds; then as far as seems needed, at most FURTHER times that.
+BACK = 15 * 60_000_000
+FURTHER = 8
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
@@ -109,6 +110,7 @@ class ByMinute(Generic[T]):
         since = max(oldest, newest - back)
         since -= since % minutes.MINUTE
         known = await minutes.numbers(db, since, newest + 1, self._agent_id, self._event_types)
+        names = await self._names(db, known, size)
         look = _Look([], set(), None)
         ranges = look.ranges
         rows = matches = 0
@@ -119,9 +121,9 @@ class ByMinute(Generic[T]):
             if minute.ours <= 0:
                 continue
             matches += minute.ours
-            if minute.named is not None and minute.events > FEW * minute.ours:
-                look.named.update(minute.named)
-                rows += len(minute.named)
+            if minute.start in names:
+                look.named.update(names[minute.start])
+                rows += len(names[minute.start])
                 continue
             end = -(minute.start + minutes.MINUTE - 1)
             if minute.events > ROWS:
@@ -136,8 +138,18 @@ class ByMinute(Generic[T]):
                 ranges[-1] = Range(ranges[-1].first, min(-minute.start, times.last))
             else:
                 ranges.append(Range(max(end, times.first), min(-minute.start, times.last)))
-        # As far back next time as what is still wanted seems to take.
-        self._back[day] = (
-            max(BACK, min(4 * back, back * (size - matches) * 5 // (4 * matches))) if matches else 4 * back
-        )
+        needed = back * (size - matches) * 5 // (4 * matches) if self._counted and matches else FURTHER * back
+        self._back[day] = max(BACK, min(needed, FURTHER * back))
         return look if since <= oldest else look._replace(reached=Place(-since, _LAST_ID))
+
+    async def _names(self, db: Connection, known: Sequence[minutes.Minute], size: int) -> dict[int, set[str]]:
+        """Return the ids of what is looked for in those of the minutes where it is rare, as many as are wanted."""
+        rare: list[minutes.Minute] = []
+        matches = 0
+        for minute in known:
+            if matches >= size:
+                break
+            matches += max(minute.ours, 0)
+            if 0 < minute.ours <= minutes.NAMED_ADDED and minute.events > FEW * minute.ours:
+                rare.append(minute)
+        return await minutes.named(db, rare, self._agent_id, self._event_types) if self._counted and rare else {}
