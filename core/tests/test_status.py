@@ -276,12 +276,16 @@ pipeline p: cloudwatch -> out
   PARTITION  LAG      COMPLETE THROUGH
   /a         unknown  1970-01-01 00:00:00 (after 5 min)
   /b         2 h      1970-01-01 01:00:00 (after 5 min), 1970-01-01 00:00:00 (after 24 h)
-  to out: 120 events wait (45 KB), 3 retries, FAILING
+  to out: 120 events wait (45 KB), 3 retries, FAILING (tried again; the log says why)
   throttles 2, newest_timestamp_seconds /b 2026-01-01 01:00:00
 
 sink out: sink_requests ok 9
 quarantine: 1 kept"""
     )
+
+
+def test_a_sink_that_takes_nothing_is_in_the_first_line_at_once() -> None:
+    assert status.headline(told(status="ok")).startswith("vectadb-agent 1.2.3: ok, but sink out takes nothing (")
 
 
 def test_what_cannot_be_told_is_said() -> None:

@@ -31,7 +31,8 @@ TERMS = ("delivered", "duplicate", "filtered", "quarantined", "expired", "in_fli
 LAG, COMPLETE = "lag_seconds", "complete_through_seconds"
 _WAITING, _WAITING_BYTES, _RETRIES = "queued_events", "queued_bytes", "retries_total"
 _MISSED, _MEMORY = "missed_events_total", "process_resident_memory_bytes"
-_SHOWN = frozenset({_WAITING, _WAITING_BYTES, _RETRIES, _MISSED, "failing"})
+_FAILING = "failing"
+_SHOWN = frozenset({_WAITING, _WAITING_BYTES, _RETRIES, _MISSED, _FAILING})
 
 
 class Saved(msgspec.Struct, frozen=True):
@@ -136,7 +137,12 @@ def headline(status: Status) -> str:
     """Say in one line which agent it is, and whether it is well."""
     memory = [sample.value for sample in status.figures if sample.name == _MEMORY]
     about = [f"process {status.pid}", f"up {duration(status.uptime_seconds)}", *(_size(value) for value in memory)]
-    return f"vectadb-agent {status.version}: {status.status} ({', '.join(about)})"
+    failing = {sample.labels["sink"] for sample in status.figures if sample.name == _FAILING and sample.value}
+    state = status.status
+    if failing and state == "ok":
+        # For some minutes the agent is held to be well (`/health`); who asks here wants to know at once.
+        state += f", but sink {', '.join(sorted(failing))} takes nothing"
+    return f"vectadb-agent {status.version}: {state} ({', '.join(about)})"
 
 
 def running_text(status: Status) -> str:
@@ -190,7 +196,7 @@ def _pipeline(pipeline: PipelineStatus, samples: Sequence[Sample], uptime: float
             missed = told.get(_MISSED, 0)
             words = [waiting, f"{_number(told.get(_RETRIES, 0))} retries"]
             words += [f"missed {_number(missed)}"] if missed else []
-            words += ["FAILING"] if told.get("failing") else []
+            words += ["FAILING (tried again; the log says why)"] if told.get(_FAILING) else []
             lines.append(f"  to {sink}: {', '.join(words)}")
     more = _others(sample for sample in samples if "partition" not in sample.labels and sample.name not in _SHOWN)
     return [*lines, f"  {more}"] if more else lines
