@@ -54,10 +54,11 @@ def percent(text: str) -> str:
 @pytest.mark.parametrize("path", PARAMETERS)
 def test_any_text_in_any_parameter(server: Server, path: str) -> None:
     server.take(event(session_id="s", agent_id="a", raw="something to find"))
-    texts = (*contents.TEXTS.values(), contents.TOO_LONG, "x" * 20_000, *NUMBERS)
-    more = {"fields": contents.KEYS, "bucket": BUCKETS, "min_duration": BUCKETS, "since": WHENS, "until": WHENS}
+    texts = (*contents.TEXTS.values(), contents.TOO_LONG, "x" * 20_000, *contents.KEYS, *NUMBERS)
+    # Odd times and lengths of time only where such are read.
+    more = {"bucket": BUCKETS, "min_duration": BUCKETS, "since": WHENS, "until": WHENS}
     for name in PARAMETERS[path]:
-        for text in (*texts, *more.get(name, (contents.KEYS[0], BUCKETS[0], WHENS[0]))):
+        for text in (*texts, *more.get(name, (BUCKETS[0], WHENS[0]))):
             server.ask("GET", f"{path}?{name}={percent(text)[:60_000]}")
 
 

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where counts name events, lists have them from there."""
-    monkeypatch.setattr(sifting, "FEW", 0)
+    monkeypatch.setattr(sifting, "RARE", 0)
 
 
 async def send(store: SurrealStore, *events: Event, options: Options = OPTIONS) -> list[Outcome]:

@@ -155,16 +155,13 @@ async def named(
         return {}  # They have been added up since.
     for reference, body, names in read:
         start = key_of(reference)[0]
-        known = _decode_named(names) if names else {}
-        for agent, types in _decode(body).items():
-            if agent_id is not None and agent != agent_id:
+        for kind, delta in _deltas(reference, body, names, agent_id):
+            if event_types and kind.event_type not in event_types:
                 continue
-            for name in types if not event_types else types.keys() & set(event_types):
-                came = known.get(agent, {}).get(name)
-                if came is None:
-                    found.pop(start, None)
-                elif start in found:
-                    found[start].update(came)
+            if delta.came is None:
+                found.pop(start, None)
+            elif start in found:
+                found[start].update(delta.came)
     return found
 
 
@@ -203,12 +200,14 @@ async def _replace(db: Connection, delete: str, deltas: Mapping[Kind, Delta], re
     )
 
 
-def _deltas(reference: Any, body: str, named: str | None) -> Iterator[tuple[Kind, Delta]]:
+def _deltas(reference: Any, body: str, named: str | None, agent_id: str | None = None) -> Iterator[tuple[Kind, Delta]]:
+    """What a row says, of one agent or (``None``) of all."""
     minute = key_of(reference)[0]
     known = _decode_named(named) if named else {}
     for agent, types in _decode(body).items():
-        for event_type, more in types.items():
-            yield Kind(minute, agent, event_type), Delta(more, known.get(agent, {}).get(event_type))
+        if agent_id in (None, agent):
+            for event_type, more in types.items():
+                yield Kind(minute, agent, event_type), Delta(more, known.get(agent, {}).get(event_type))
 
 
 def _sum(one: Delta | None, other: Delta) -> Delta:

@@ -6,7 +6,6 @@ any row fits costs a short page instead of a long wait.
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -93,7 +92,8 @@ class Newest(Generic[T]):
         until = time.monotonic() + (SECONDS if seconds is None else seconds)
         place = Place(-after.us, after.id) if after is not None else None
         items: list[T] = []
-        for turn in itertools.count():
+        turn = 0
+        while True:
             chunk = self._chunks.size(limit + 1 - len(items), turn)
             found, frontier = await self._round(times, place, chunk, until)
             items += found
@@ -104,8 +104,7 @@ class Newest(Generic[T]):
                 return Page(items, None)
             if len(items) == limit or time.monotonic() > until:
                 return Page(items, Cursor(-frontier.nus, frontier.id))
-            place = frontier
-        raise AssertionError
+            place, turn = frontier, turn + 1
 
     async def _round(self, times: Range, after: Place | None, chunk: int, until: float) -> tuple[list[T], Place | None]:
         """Look at a chunk of each day; return what is found, and up to where that is all there is."""

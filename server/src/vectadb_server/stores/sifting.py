@@ -2,7 +2,8 @@
 
 The engine filters rows in a fifth of the time that it takes to hand them over. It is not asked for so many of them in
 their order, since SurrealDB 3.0 returns too few where a filter, an order and a limit meet: what bounds the work is how
-many events the minutes hold.
+many events the minutes hold. Where few of a minute's events are meant, those that the counts name are all that is
+fetched.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Where a minute holds so many times more events than those asked for, these are fetched by their ids.
-FEW = 4
+RARE = 4
 
 #: Rows that one chunk looks at, but for the last of its minutes. Of a minute that holds more it looks at a part.
 ROWS = 5_000
@@ -47,7 +48,7 @@ class ByMinute(Generic[T]):
 
     def size(self, wanted: int, turn: int) -> int:
         """See :class:`~vectadb_server.stores.newest.Chunks`."""
-        return wanted if self._told else min(wanted << turn, MANY)
+        return wanted if self._exact else min(wanted << turn, MANY)
 
     def __init__(
         self,
@@ -63,17 +64,13 @@ class ByMinute(Generic[T]):
         self._segments, self._listing, self._values, self._keep = segments, listing, values, keep
         self._agent_id, self._event_types = agent_id, event_types
         self._counted = agent_id is not None or bool(event_types)
-        self._told = len(conditions) == (agent_id is not None) + bool(event_types)
-        self._back: dict[str, int] = {}
-        key = listing.key
-        self._named = (
-            f"SELECT VALUE [{listing.columns}] FROM array::distinct($named) "  # noqa: S608 - no values
-            f"WHERE id != NONE AND size > 0 AND {' AND '.join(conditions)}"
-        )
-        self._sql = (
-            f"SELECT VALUE [{listing.columns}] FROM {listing.source} "  # noqa: S608 - no values
-            f"WHERE {key} >= $from_{{0}} AND {key} <= $to_{{0}} AND {' AND '.join(conditions)}"
-        )
+        # Whether the counts are of just what is asked for.
+        self._exact = len(conditions) == (agent_id is not None) + bool(event_types)
+        self._back = BACK
+        key, where = listing.key, " AND ".join(conditions)
+        select = f"SELECT VALUE [{listing.columns}] FROM"
+        self._named = f"{select} array::distinct($named) WHERE id != NONE AND size > 0 AND {where}"
+        self._sql = f"{select} {listing.source} WHERE {key} >= $from_{{0}} AND {key} <= $to_{{0}} AND {where}"
 
     async def chunk(
         self, day: str, times: Range, after: Place | None, size: int
@@ -85,7 +82,7 @@ class ByMinute(Generic[T]):
             if times.first > times.last:
                 return [], None
         async with self._segments.use(day) as db:
-            look = await self._look(db, day, times, size)
+            look = await self._look(db, times, size)
             sql = [self._sql.format(number) for number in range(len(look.ranges))]
             values = dict(self._values)
             for number, each in enumerate(look.ranges):
@@ -103,14 +100,13 @@ class ByMinute(Generic[T]):
                 found[place] = item
         return sorted(found.items(), key=lambda each: each[0]), look.reached
 
-    async def _look(self, db: Connection, day: str, times: Range, size: int) -> _Look:
+    async def _look(self, db: Connection, times: Range, size: int) -> _Look:
         """Choose minutes, newest first."""
         newest, oldest = -times.first, -times.last
-        back = self._back.get(day, BACK)
-        since = max(oldest, newest - back)
+        since = max(oldest, newest - self._back)
         since -= since % minutes.MINUTE
         known = await minutes.numbers(db, since, newest + 1, self._agent_id, self._event_types)
-        names = await self._names(db, known, size)
+        names = await self._names(db, known, size) if self._counted else {}
         look = _Look([], set(), None)
         ranges = look.ranges
         rows = matches = 0
@@ -138,8 +134,10 @@ class ByMinute(Generic[T]):
                 ranges[-1] = Range(ranges[-1].first, min(-minute.start, times.last))
             else:
                 ranges.append(Range(max(end, times.first), min(-minute.start, times.last)))
-        needed = back * (size - matches) * 5 // (4 * matches) if self._counted and matches else FURTHER * back
-        self._back[day] = max(BACK, min(needed, FURTHER * back))
+        needed = FURTHER * self._back
+        if self._counted and matches:
+            needed = min(needed, self._back * (size - matches) * 5 // (4 * matches))
+        self._back = max(BACK, needed)
         return look if since <= oldest else look._replace(reached=Place(-since, _LAST_ID))
 
     async def _names(self, db: Connection, known: Sequence[minutes.Minute], size: int) -> dict[int, set[str]]:
@@ -150,6 +148,6 @@ class ByMinute(Generic[T]):
             if matches >= size:
                 break
             matches += max(minute.ours, 0)
-            if 0 < minute.ours <= minutes.NAMED_ADDED and minute.events > FEW * minute.ours:
+            if 0 < minute.ours <= minutes.NAMED_ADDED and minute.events > RARE * minute.ours:
                 rare.append(minute)
-        return await minutes.named(db, rare, self._agent_id, self._event_types) if self._counted and rare else {}
+        return await minutes.named(db, rare, self._agent_id, self._event_types)
