@@ -61,7 +61,7 @@ Move = tuple[StoredEvent, str | None]
 
 #: Commits taken from the outbox, or lists from `pending`, at once.
 BATCH = 16
-#: Rounds of the outbox of a day between two times that its digest's deltas are added up.
+#: Rounds of a day's outbox after which the deltas of digest and counts are added up; fewer wait for `CLOCK`.
 COMPACT_EVERY = 64
 #: Boundaries that are looked at beside a round's own; in a backlog every one would bring the next, to its end.
 BESIDE = 100
@@ -73,7 +73,7 @@ MANY = 2_000
 SECONDS_PER_EVENT = 0.0002
 #: Pause after a failure, seconds.
 RETRY = 1.0
-#: How often the clock alone may change a summary: an open trace ends `RUNNING_FOR` after its last event.
+#: Seconds between two looks at what only the clock brings: an open trace ends `RUNNING_FOR` after its last event.
 CLOCK = 30.0
 #: While ingest is saturated the indexer pauses for this many times what its last round took, at most so many seconds,
 #: unless what it has in hand has waited for `PATIENCE` already, seconds.
@@ -275,14 +275,19 @@ class Indexer:
             self._in_hand.add(day)
             self._stale.add(day)
             try:
-                more |= await self._outbox(day)
-                self._rounds[day] += 1
-                if self._rounds[day] % COMPACT_EVERY == 0:
-                    await self._store.compact(day, at_least=COMPACT_EVERY)
+                if await self._outbox(day):
+                    more = True
+                    self._rounds[day] += 1
+                if self._rounds[day] >= COMPACT_EVERY:
+                    await self._compact(day)
             except BaseException:
                 self._store.dirty.add(day)
                 raise
         return await self._recompute() or more
+
+    async def _compact(self, day: str) -> None:
+        await self._store.compact(day, at_least=COMPACT_EVERY)
+        self._rounds.pop(day, None)
 
     async def _outbox(self, day: str) -> bool:
         found = await self._store.outbox(day, BATCH)
@@ -479,7 +484,7 @@ class Indexer:
         return trace_row(summary, edges, min(event.created_at for event in events))
 
     async def _by_the_clock(self) -> None:
-        """Every `CLOCK` seconds: let traces end that are open and silent."""
+        """Every `CLOCK` seconds: let traces end that are open and silent, and add up what came."""
         if time.monotonic() < self._clock:
             return
         if not self._recalled:
@@ -497,6 +502,9 @@ class Indexer:
                 self._stale.add(day)
             for trace in traces:
                 self._running.pop(trace, None)
+        for day in list(self._rounds):
+            if day in held:
+                await self._compact(day)
         self._clock = time.monotonic() + CLOCK
 
     async def _recall(self) -> None:

@@ -285,7 +285,12 @@ async def test_every_filter_alone_and_combined(
     assert not hasty or most > 20
 
 
-async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealStore) -> None:
+@pytest.mark.parametrize("whole_hours", [True, False])
+async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch, whole_hours: bool
+) -> None:
+    if not whole_hours:
+        monkeypatch.setattr(minutes, "HOUR_BYTES", 400)
     rnd = random.Random(5)
     events = [
         line(
@@ -302,15 +307,17 @@ async def test_what_is_rare_in_busy_minutes_is_found_by_its_ids(store: SurrealSt
         for day in await store.days():
             async with store._segments.use(day) as db:
                 if compacted:
-                    before = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
                     await store.compact(day)
-                    # Who has read the counts meanwhile is told of no names, rather than of a part.
-                    assert await minutes.named(db, before, None, ["error"]) == {}
                 known = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + HOUR, None, ["error"])
                 assert [(each.events, each.ours) for each in known] == [(60, 2)] * 9 + [(60, 3)]
-                names = await minutes.named(db, known, None, ["error"])
-                assert len(names) == 10
-                assert set.union(*names.values()) == errors
+                assert set.union(*(each.names or set() for each in known)) == errors
+                later = await minutes.numbers(db, MIDNIGHT + 3 * MINUTE, MIDNIGHT + 5 * MINUTE, None, ["error"])
+                assert later == known[-5:-3]
+                calls = await minutes.numbers(db, MIDNIGHT, MIDNIGHT + MINUTE, "bob", ["tool_call"])
+                assert [(each.events, each.ours, each.names) for each in calls] == [(60, 6, None)]
+                assert len(await db.one("SELECT VALUE id FROM minute")) == (
+                    len(known) + 6 if not compacted else 1 if whole_hours else len(known)
+                )
         for limit in (1, 7, 100):
             for type_, agent in (("error", None), ("error", "bob"), ("tool_call", "bob")):
                 where = EventFilter(event_types=(type_,), agent_id=agent)

@@ -5,13 +5,15 @@ Counting the rows themselves takes the engine some 50 µs an event: an hour of a
 
 Where few events of a kind come, a delta names them: what is rare is then found by its ids, without a look at all that
 happened in the same minutes.
+
+The deltas of an hour are added up to one row now and then, whose key is that hour: handing over a row takes the engine
+some 20 µs, and a list of what is rare looks at hundreds of minutes.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,22 +22,25 @@ from vectadb_server import ids
 from vectadb_server.stores.engine import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from vectadb_server.stores.engine import Connection
+
+T = TypeVar("T")
 
 VERSION = 1
 MINUTE = 60_000_000
 """Microseconds."""
 NAMED = 3
-"""Events of a kind that one delta names, at most; once deltas have been added up, :data:`NAMED_ADDED`."""
-NAMED_ADDED = 8
+"""Events of a kind and minute that are named, at most."""
+HOUR_BYTES = 256_000
+"""Where the counts of an hour are more than that, they stay by the minute: who wants one minute reads them all."""
 
-_READ = "SELECT VALUE [id, body] FROM minute:[$since]..[$until]"
-_NAMED = "SELECT VALUE [id, body, named] FROM array::distinct($refs) WHERE id != NONE"
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, dict[str, int]]).decode
-_decode_named = msgspec.json.Decoder(dict[str, dict[str, list[str]]]).decode
+_HOUR = 60 * MINUTE
+_COLUMNS = "SELECT VALUE [id, body, named, hour] FROM"
+_READ = f"{_COLUMNS} minute:[$since]..[$until]"
+# And what is said of the hour that `since` is in. It is one statement, since the deltas may be added up meanwhile.
+_READ_WITHIN = f"{_READ}, minute:[$hour]..[$behind]"
 
 
 class Kind(NamedTuple):
@@ -46,21 +51,41 @@ class Kind(NamedTuple):
     event_type: str
 
 
-@dataclass
-class Minute:
-    """A minute, for who looks for some kinds: its deltas' ids, how many events it has, how many of them ``ours``."""
-
-    start: int
-    deltas: list[Any] = field(default_factory=list)
-    events: int = 0
-    ours: int = 0
-
-
 class Delta(NamedTuple):
     """How many more events of a kind there are, and which ones came (``None``: not said)."""
 
     more: int
     came: Sequence[str] | None
+
+
+class Minute(msgspec.Struct):
+    """A minute, for who looks for some kinds: how many events it has, and how many of them ``ours``.
+
+    ``names``: the ids of ours, and perhaps of others that were such; ``None``: not all are known.
+    """
+
+    start: int
+    events: int = 0
+    ours: int = 0
+    names: set[str] | None = msgspec.field(default_factory=set)
+
+
+_Counts = list[tuple[int, int, list[str] | None]]
+"""Of each minute its number in the hour, how many events there are, and which."""
+
+
+class _Hour(msgspec.Struct):
+    """An hour. ``events``: of each minute its number and how many it has; ``kinds``: by agent and type, `_Counts`."""
+
+    events: list[tuple[int, int]]
+    kinds: dict[str, dict[str, msgspec.Raw]]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, dict[str, int]]).decode
+_decode_named = msgspec.json.Decoder(dict[str, dict[str, list[str]]]).decode
+_decode_hour = msgspec.json.Decoder(_Hour).decode
+_decode_counts = msgspec.json.Decoder(_Counts).decode
 
 
 class Changes:
@@ -119,9 +144,10 @@ def _rows(deltas: Mapping[Kind, Delta]) -> list[dict[str, Any]]:
 async def read(db: Connection, since: int, until: int) -> Counter[Kind]:
     """Return the counts of a day's events in the minutes that start from ``since`` on and before ``until``."""
     counts: Counter[Kind] = Counter()
-    for reference, body in await db.one(_READ, {"since": since, "until": until}):
-        for kind, delta in _deltas(reference, body, None):
-            counts[kind] += delta.more
+    for row in await _read(db, since, until):
+        for kind, delta in _said(row).kinds():
+            if since <= kind.minute < until:
+                counts[kind] += delta.more
     return counts
 
 
@@ -130,88 +156,147 @@ async def numbers(
 ) -> list[Minute]:
     """Return the minutes that start in this time, newest first. ``None`` and no types: of any."""
     found: dict[int, Minute] = {}
-    for reference, body in await db.one(_READ, {"since": since, "until": until}):
-        start = key_of(reference)[0]
-        minute = found.setdefault(start, Minute(start))
-        minute.deltas.append(reference)
-        for agent, types in _decode(body).items():
-            minute.events += (every := sum(types.values()))
-            if agent_id is None or agent == agent_id:
-                minute.ours += sum(types.get(name, 0) for name in event_types) if event_types else every
+    for row in await _read(db, since, until):
+        said = _said(row)
+        for start, events in said.events():
+            if since <= start < until:
+                found.setdefault(start, Minute(start)).events += events
+        for kind, delta in said.kinds(agent_id, event_types):
+            if since <= kind.minute < until:
+                minute = found[kind.minute]
+                minute.ours += delta.more
+                if delta.came is None:
+                    minute.names = None
+                elif minute.names is not None:
+                    minute.names.update(delta.came)
     return sorted(found.values(), key=lambda minute: -minute.start)
 
 
-async def named(
-    db: Connection, looked_at: Sequence[Minute], agent_id: str | None, event_types: Collection[str]
-) -> dict[int, set[str]]:
-    """Return the ids of the events of the agent and types, and perhaps of others that were such, by minute.
-
-    Minutes of which not all are known are left out.
-    """
-    references = [reference for minute in looked_at for reference in minute.deltas]
-    found: dict[int, set[str]] = {minute.start: set() for minute in looked_at}
-    read = await db.one(_NAMED, {"refs": references}) if references else []
-    if len(read) < len(references):
-        return {}  # They have been added up since.
-    for reference, body, names in read:
-        start = key_of(reference)[0]
-        for kind, delta in _deltas(reference, body, names, agent_id):
-            if event_types and kind.event_type not in event_types:
-                continue
-            if delta.came is None:
-                found.pop(start, None)
-            elif start in found:
-                found[start].update(delta.came)
-    return found
-
-
 async def compact(db: Connection) -> None:
-    """Add up the deltas of each minute that has several; readers see no difference.
+    """Add up the deltas of each hour; readers see no difference.
 
     Raises:
         Conflict: somebody else does; nothing was done.
     """
-    deltas: dict[int, list[tuple[Any, str, str | None]]] = defaultdict(list)
-    for reference, body, named in await db.one("SELECT VALUE [id, body, named] FROM minute"):
-        deltas[key_of(reference)[0]].append((reference, body, named))
+    hours: dict[int, list[_Row]] = defaultdict(list)
+    for row in await db.one(f"{_COLUMNS} minute"):
+        hours[key_of(row[0])[0] // _HOUR].append(row)
     references: list[Any] = []
-    sums: dict[Kind, Delta] = {}
-    for several in deltas.values():
-        if len(several) > 1:
-            for reference, body, named in several:
-                references.append(reference)
-                for kind, delta in _deltas(reference, body, named):
-                    sums[kind] = _sum(sums.get(kind), delta)
+    made: list[dict[str, Any]] = []
+    for number, rows_ in hours.items():
+        if not _divided(rows_):
+            continue
+        sums: dict[Kind, Delta] = {}
+        for row in rows_:
+            references.append(row[0])
+            for kind, delta in _said(row).kinds():
+                sums[kind] = _sum(sums.get(kind), delta)
+        made += _added_up(number * _HOUR, {kind: delta for kind, delta in sums.items() if delta.more})
     if references:
         # Another server may have added them up since they were read.
         delete = "LET $gone = (DELETE $refs RETURN BEFORE); IF array::len($gone) != $count { THROW 'changed' }"
-        await _replace(db, delete, {kind: delta for kind, delta in sums.items() if delta.more}, references)
+        await _replace(db, delete, made, references)
 
 
 async def rewrite(db: Connection, counts: Mapping[Kind, int]) -> None:
     """Replace all deltas of a day."""
-    await _replace(db, "DELETE minute RETURN NONE", {kind: Delta(count, None) for kind, count in counts.items()}, [])
+    await _replace(db, "DELETE minute RETURN NONE", rows(counts), [])
 
 
-async def _replace(db: Connection, delete: str, deltas: Mapping[Kind, Delta], references: list[Any]) -> None:
+async def _replace(db: Connection, delete: str, made: list[dict[str, Any]], references: list[Any]) -> None:
     await db.run(
         f"BEGIN; {delete}; INSERT INTO minute $rows RETURN NONE; COMMIT;",
-        {"refs": references, "count": len(references), "rows": _rows(deltas)},
+        {"refs": references, "count": len(references), "rows": made},
     )
 
 
-def _deltas(reference: Any, body: str, named: str | None, agent_id: str | None = None) -> Iterator[tuple[Kind, Delta]]:
-    """What a row says, of one agent or (``None``) of all."""
-    minute = key_of(reference)[0]
-    known = _decode_named(named) if named else {}
-    for agent, types in _decode(body).items():
-        if agent_id in (None, agent):
+_Row = tuple[Any, str | None, str | None, str | None]
+"""Reference, body and names of a delta, or what is said of an hour."""
+
+
+async def _read(db: Connection, since: int, until: int) -> list[_Row]:
+    values = {"since": since, "until": until}
+    hour = since - since % _HOUR
+    if hour < since:
+        return list(await db.one(_READ_WITHIN, {**values, "hour": hour, "behind": hour + 1}))
+    return list(await db.one(_READ, values))
+
+
+class _OfMinute(msgspec.Struct, gc=False):
+    """What a delta says."""
+
+    start: int
+    counts: dict[str, dict[str, int]]
+    named: dict[str, dict[str, list[str]]]
+
+    def events(self) -> Iterator[tuple[int, int]]:
+        """Yield each minute, and how many events more it has."""
+        yield self.start, sum(sum(types.values()) for types in self.counts.values())
+
+    def kinds(self, agent_id: str | None = None, event_types: Collection[str] = ()) -> Iterator[tuple[Kind, Delta]]:
+        """Yield what is said of an agent and types; ``None`` and none: of any."""
+        for agent, types in _of_agent(self.counts, agent_id):
+            named = self.named.get(agent, {})
             for event_type, more in types.items():
-                yield Kind(minute, agent, event_type), Delta(more, known.get(agent, {}).get(event_type))
+                if not event_types or event_type in event_types:
+                    yield Kind(self.start, agent, event_type), Delta(more, named.get(event_type))
+
+
+class _OfHour(msgspec.Struct, gc=False):
+    """What was added up of an hour, with the methods of :class:`_OfMinute`."""
+
+    start: int
+    hour: _Hour
+
+    def events(self) -> Iterator[tuple[int, int]]:
+        for number, events in self.hour.events:
+            yield self.start + number * MINUTE, events
+
+    def kinds(self, agent_id: str | None = None, event_types: Collection[str] = ()) -> Iterator[tuple[Kind, Delta]]:
+        for agent, types in _of_agent(self.hour.kinds, agent_id):
+            for event_type, counts in types.items():
+                if not event_types or event_type in event_types:
+                    for number, more, came in _decode_counts(counts):
+                        yield Kind(self.start + number * MINUTE, agent, event_type), Delta(more, came)
+
+
+def _of_agent(agents: Mapping[str, T], agent_id: str | None) -> Iterable[tuple[str, T]]:
+    if agent_id is None:
+        return agents.items()
+    return [(agent_id, agents[agent_id])] if agent_id in agents else []
+
+
+def _said(row: _Row) -> _OfMinute | _OfHour:
+    reference, body, named, hour = row
+    start = key_of(reference)[0]
+    if hour:
+        return _OfHour(start, _decode_hour(hour))
+    return _OfMinute(start, _decode(body) if body else {}, _decode_named(named) if named else {})
+
+
+def _divided(rows_: Sequence[_Row]) -> bool:
+    """Whether an hour has deltas that can be added up."""
+    several = len(rows_) > len({key_of(row[0])[0] for row in rows_})
+    size = sum(len(body or "") + len(named or "") for _, body, named, _ in rows_)
+    return several or (len(rows_) > 1 and size <= HOUR_BYTES)
+
+
+def _added_up(hour: int, sums: Mapping[Kind, Delta]) -> list[dict[str, Any]]:
+    """The rows of an hour: one, or one for each minute."""
+    events: Counter[int] = Counter()
+    kinds: dict[str, dict[str, _Counts]] = defaultdict(lambda: defaultdict(list))
+    for (minute, agent, event_type), (more, came) in sorted(sums.items()):
+        number = (minute - hour) // MINUTE
+        events[number] += more
+        kinds[agent][event_type].append((number, more, None if came is None else list(came)))
+    text = _encode({"events": sorted(events.items()), "kinds": kinds}).decode()
+    if len(text) > HOUR_BYTES:
+        return _rows(sums)
+    return [{"id": [hour, UUID(ids.uuid7())], "hour": text}] if sums else []
 
 
 def _sum(one: Delta | None, other: Delta) -> Delta:
     if one is None:
         return other
     came = None if one.came is None or other.came is None else {*one.came, *other.came}
-    return Delta(one.more + other.more, None if came is None or len(came) > NAMED_ADDED else sorted(came))
+    return Delta(one.more + other.more, None if came is None or len(came) > NAMED else sorted(came))

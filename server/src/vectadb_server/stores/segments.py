@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.stores.engine import Connection
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 META = "meta"
 #: Bytes left free on the disk, unless the settings say otherwise.
 MIN_FREE = 256 * 2**20
@@ -145,7 +145,7 @@ def is_day(name: str) -> bool:
 
 
 async def check_version(meta: Connection, where: str) -> None:
-    """Note our version in a new record.
+    """Note our version in the record.
 
     Raises:
         StoreUnavailable: a newer version wrote the one at ``where``, or it is not all there yet.
@@ -156,7 +156,8 @@ async def check_version(meta: Connection, where: str) -> None:
             f"{where}: a {move.kind} into it has not come to its end. Next: run `vectadb {move.command}` once more"
         )
     rows = await meta.one("SELECT VALUE version FROM schema:record")
-    if not rows:
+    if not rows or rows[0] < SCHEMA_VERSION:
+        # What an older version wrote is read; what we write it may not understand.
         await insisted(meta, "UPSERT schema:record SET version = $version RETURN NONE", {"version": SCHEMA_VERSION})
     elif rows[0] > SCHEMA_VERSION:
         raise StoreUnavailable(

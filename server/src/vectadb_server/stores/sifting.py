@@ -106,7 +106,6 @@ class ByMinute(Generic[T]):
         since = max(oldest, newest - self._back)
         since -= since % minutes.MINUTE
         known = await minutes.numbers(db, since, newest + 1, self._agent_id, self._event_types)
-        names = await self._names(db, known, size) if self._counted else {}
         look = _Look([], set(), None)
         ranges = look.ranges
         rows = matches = 0
@@ -117,9 +116,9 @@ class ByMinute(Generic[T]):
             if minute.ours <= 0:
                 continue
             matches += minute.ours
-            if minute.start in names:
-                look.named.update(names[minute.start])
-                rows += len(names[minute.start])
+            if self._counted and minute.names is not None and minute.events > RARE * minute.ours:
+                look.named.update(minute.names)
+                rows += len(minute.names)
                 continue
             end = -(minute.start + minutes.MINUTE - 1)
             if minute.events > ROWS:
@@ -139,15 +138,3 @@ class ByMinute(Generic[T]):
             needed = min(needed, self._back * (size - matches) * 5 // (4 * matches))
         self._back = max(BACK, needed)
         return look if since <= oldest else look._replace(reached=Place(-since, _LAST_ID))
-
-    async def _names(self, db: Connection, known: Sequence[minutes.Minute], size: int) -> dict[int, set[str]]:
-        """Return the ids of what is looked for in those of the minutes where it is rare, as many as are wanted."""
-        rare: list[minutes.Minute] = []
-        matches = 0
-        for minute in known:
-            if matches >= size:
-                break
-            matches += max(minute.ours, 0)
-            if 0 < minute.ours <= minutes.NAMED_ADDED and minute.events > RARE * minute.ours:
-                rare.append(minute)
-        return await minutes.named(db, rare, self._agent_id, self._event_types)
