@@ -10,7 +10,7 @@ from uuid import UUID
 from vectadb_server.selection import is_event, is_trace
 from vectadb_server.stores import conditions as conditions_of
 from vectadb_server.stores import digests, figures, histogram, minutes, rows
-from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader
+from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, RecordReader, StoreUnavailable
 from vectadb_server.stores.engine import key_of, record
 from vectadb_server.stores.grouping import Groups
 from vectadb_server.stores.newest import ByIndex, Listing, Newest, Place, Range
@@ -363,11 +363,16 @@ class Reading(RecordReader):
         """
         if not await self._segments.has(day):
             return
-        async with self._segments.use(day) as db:
-            for i in range(0, len(event_ids), _CHUNK):
-                refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
-                for row in await db.one(f"SELECT {columns} FROM array::distinct($ids) WHERE id != NONE", {"ids": refs}):  # noqa: S608 - no values
-                    yield row
+        try:
+            async with self._segments.use(day) as db:
+                for i in range(0, len(event_ids), _CHUNK):
+                    refs = [rows.event_ref(event_id) for event_id in event_ids[i : i + _CHUNK]]
+                    sql = f"SELECT {columns} FROM array::distinct($ids) WHERE id != NONE"  # noqa: S608 - no values
+                    for row in await db.one(sql, {"ids": refs}):
+                        yield row
+        except StoreUnavailable:
+            if await self._segments.has(day):
+                raise  # Else it was dropped meanwhile: nothing of it is there.
 
     async def _newest_days(self, among: Sequence[str] | None = None) -> list[tuple[str, tuple[int, int]]]:
         """Days that hold events, with their least and most event time, by the latter, descending."""
