@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -283,6 +284,21 @@ async def test_every_filter_alone_and_combined(
             assert (each.traces, each.failed) == (len(begun), sum(t.status == "error" for t in begun)), asked
         assert counted.complete_from == start
     assert not hasty or most > 20
+
+
+async def test_who_reads_counts_while_they_are_added_up_finds_each_event_once(store: SurrealStore) -> None:
+    ingest = Ingest(store)
+    day = None
+    for number in range(12):
+        at = MIDNIGHT + (5 + number % 4) * MINUTE
+        await ingest.ingest([line(f"r{number}", at, event_type="error")], OPTIONS)
+        [day] = await store.days()
+        async with store.segments.use(day) as db:
+            asked = (minutes.numbers(db, MIDNIGHT + 4 * MINUTE, MIDNIGHT + HOUR, None, ["error"]) for _ in range(8))
+            _, *seen = await asyncio.gather(store.compact(day), *asked)
+        for known in seen:
+            assert sum(each.ours for each in known) == number + 1
+            assert {len(each.names or ()) - each.ours for each in known} == {0}
 
 
 @pytest.mark.parametrize("whole_hours", [True, False])
