@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 def pending(port: int) -> int:
     """Rows that the server's indexer has still before it."""
     indexer = get(port, "/health/ready")["engines"]["indexer"]
-    # Where the indexer cannot say, nothing is known.
-    return 1 if indexer["pending"] is None else int(indexer["pending"])
+    return int(indexer.get("pending", 1))  # Where the indexer cannot say, nothing is known.
 
 
 def get(port: int, path: str) -> Any:

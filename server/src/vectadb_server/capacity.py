@@ -1,7 +1,7 @@
 """How full the embedded store is, against what it was measured to bear and what its machine has.
 
-What limits it: the days that are written to or were read last are in memory (2 to 2.5 KB an event, by `make bench
-ARGS=stored`), the search index keeps those that are written to in memory, too, and everything is on one disk.
+What limits it: reads are quick while what they look at is in memory (2 KB an event; `stores/directories.py` bounds
+it), the search index keeps days that are written to in memory, too, and everything is on one disk.
 """
 
 from __future__ import annotations

@@ -75,9 +75,10 @@ SECONDS_PER_EVENT = 0.0002
 RETRY = 1.0
 #: Seconds between two looks at what only the clock brings: an open trace ends `RUNNING_FOR` after its last event.
 CLOCK = 30.0
-#: While ingest is saturated the indexer pauses for this many times what its last round took, at most so many seconds,
-#: unless what it has in hand has waited for `PATIENCE` already, seconds.
-MANNERS, LONGEST_PAUSE, PATIENCE = 4, 0.5, 5.0
+#: While ingest is saturated the indexer does nothing, unless what it had in hand was written so many seconds ago.
+PATIENCE = 5.0
+#: Seconds after which it looks again whether ingest is.
+LOOK = 0.05
 #: Open traces read at once after a start.
 RECALLED = 500
 #: Lists of traces leave out what is only a quarter of an hour of a stream, unless it is asked for.
@@ -214,13 +215,15 @@ class Indexer:
             if not self._at_work:
                 self._in_hand.clear()
 
-    async def _give_way(self, took: float, since: float) -> None:
-        """Leave the machine to ingest where that is saturated, after a round that took so long.
+    async def _give_way(self, since: float) -> None:
+        """Leave the machine to ingest where that is saturated.
 
-        But not where what is in hand has waited since long ago (``since``: seconds since the epoch).
+        But not where what was in hand has waited since long ago (``since``: seconds since the epoch).
         """
-        if self._saturated() and not self._hurry and time.time() - since < PATIENCE:
-            await asyncio.sleep(min(took * MANNERS, LONGEST_PAUSE))
+        for _ in range(round(PATIENCE / LOOK)):
+            if not self._saturated() or self._hurry or time.time() - since >= PATIENCE:
+                return
+            await asyncio.sleep(LOOK)
 
     async def _news(self) -> None:
         async with self._idle:
@@ -231,10 +234,9 @@ class Indexer:
     async def _apply_loop(self) -> None:
         while True:
             try:
-                began = time.monotonic()
                 with self._working():
                     busy = await self._apply()
-                await self._give_way(time.monotonic() - began, self._applying)
+                await self._give_way(self._applying)
                 self.failure = self._broken = None
             except Conflict:
                 busy = True  # Ingest wrote the same rows; once more, from what is there now.
@@ -532,10 +534,9 @@ class Indexer:
         while True:
             self._pended.clear()
             try:
-                began = time.monotonic()
                 with self._working():
                     await self._hand_over_all()
-                await self._give_way(time.monotonic() - began, self._handing)
+                await self._give_way(self._handing)
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
                 logger.warning("the search index lags: %s", error)
                 await asyncio.sleep(RETRY)

@@ -216,7 +216,7 @@ async def _record(settings: Settings) -> SurrealStore:
     from vectadb_server.stores.surreal import SurrealStore
 
     if settings.surreal_url is None:
-        return await SurrealStore.open(settings.data_dir, min_free=settings.min_free)
+        return await SurrealStore.open(settings.data_dir, min_free=settings.min_free, memory=settings.record_memory)
     password = secret("surreal_password", settings.surreal_password, settings.surreal_password_file)
     return await SurrealStore.remote(
         Address(

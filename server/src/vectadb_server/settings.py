@@ -139,6 +139,14 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     min_free: Annotated[
         Size, _about("Least room left on the data directory's disk: with less, events are refused.", _SIZES)
     ] = Size(256 * 2**20)
+    record_memory: Annotated[
+        Size,
+        _about(
+            "Memory of the server above which it closes days of the embedded record that nobody has used for longest; "
+            "they are opened again when they are asked for.",
+            _SIZES,
+        ),
+    ] = Size(1_200_000_000)
     retain: Annotated[
         Length | None,
         _about("How long events are kept, by the record's time; whole days go. Unset: for ever.", _LENGTHS),

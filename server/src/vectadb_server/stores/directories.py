@@ -1,7 +1,9 @@
 """Segments as directories of the engine in this process: one process at a time has them.
 
 Days are opened when they are needed and closed when they have been idle the longest, so that memory follows the days
-in use.
+in use. What the engine keeps of an open day grows without a bound of its own: rows that are in its log only (1.4 KB an
+event), and every block of its files that was ever read, up to half of the machine's memory. So days are also closed
+when this process has more memory than it is to have.
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
+import time
 from typing import IO, TYPE_CHECKING
 
 from vectadb_server.stores import copying, rows
 from vectadb_server.stores.base import StoreUnavailable
-from vectadb_server.stores.engine import Connection, connect, log_size
+from vectadb_server.stores.engine import NEVER, Connection, connect, log_size
+from vectadb_server.stores.memory import anonymous, give_back
 from vectadb_server.stores.segments import META, MIN_FREE, check_version, is_day, schema
 from vectadb_server.stores.snapshots import Snapshot, taken
 from vectadb_server.stores.space import Space, disk_usage, sync, sync_tree
@@ -24,20 +29,38 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 _SNAPSHOT = ".snapshot"
 _DROPPED, _FRESH, _REPLACED = "dropped-", "fresh-", "replaced-"
 #: Seconds for which those are waited for who use a day that is to be dropped.
 PATIENCE = 5.0
 #: The same, of a day that is only to be replaced: who asks for it waits as well.
 MOMENT = 0.5
+#: Anonymous memory of this process, bytes, above which days are closed, unless the settings say otherwise.
+MEMORY = 1_200_000_000
+#: Bytes of its log from which on a database is closed that is written in, which takes 4 ms a megabyte. Not much sooner:
+#: where four logs were put in order one by one, opening puts these together first, 4 s for a million events.
+LONG_LOG = 400 * 2**20
+#: Seconds after its last write from which on a day may be closed for the sake of memory, and between two times that one
+#: is of which the log has more bytes than opening it leaves there: each time adds to what is to be put together.
+QUIET, SELDOM, SOME_LOG = 10.0, 600.0, 2**16
+#: Seconds between two looks at logs and memory, and until what could not be done, or did not suffice, is tried again.
+LOOK, LOOK_LATER = 0.25, 10.0
 
 
 class Directories:
     """The open databases. At most ``limit`` days stay open while nobody uses them."""
 
-    def __init__(self, root: Path, *, limit: int = 8, min_free: int = MIN_FREE) -> None:
+    def __init__(self, root: Path, *, limit: int = 8, min_free: int = MIN_FREE, memory: int = MEMORY) -> None:
         self._root = root
         self._limit = limit
+        self._memory = memory
+        self._looked = self._look_at = self._relieve_at = 0.0
+        # Until when those are let alone that could not be closed, and those that were, where little is in their log.
+        self._in_use: dict[str, float] = {}
+        self._reopened: dict[str, float] = {}
+        self._relieving: asyncio.Task[None] | None = None
         self._space = Space(root, min_free)
         # Days are dropped to make room, which is noted in `meta`: so that is written for longer than the others.
         self._meta_space = Space(root, min_free // 4)
@@ -115,6 +138,7 @@ class Directories:
                 del self._users[name]
             if len(self._open) > self._limit + 1:
                 await asyncio.shield(self._close_idle())
+            self._mind_memory()
 
     async def bounds(self, among: Collection[str] | None = None) -> dict[str, tuple[int, int]]:
         """See :class:`Segments`."""
@@ -255,6 +279,8 @@ class Directories:
 
     async def stop(self) -> None:
         """Close all and give the directory back."""
+        if self._relieving is not None:
+            await asyncio.wait([self._relieving])
         for name in list(self._open):
             await self._open.pop(name).close()
         self._unlock()
@@ -266,6 +292,7 @@ class Directories:
         try:
             if not known or space.free() >= space.least:  # On a full disk what there is can still be read.
                 await connection.run(schema(name))
+                connection.written = NEVER
         except BaseException:
             await asyncio.shield(connection.close())
             raise
@@ -283,6 +310,54 @@ class Directories:
                     return
                 if name != META and name not in self._users and name in self._open:
                     await self._open.pop(name).close()
+
+    def _mind_memory(self) -> None:
+        """Look now and then whether databases are to be closed for their memory; nobody waits for it."""
+        now = time.monotonic()
+        if self._relieving is not None or now < self._look_at:
+            return
+        written = [name for name, connection in self._open.items() if connection.written >= self._looked]
+        self._looked, self._look_at = now, now + LOOK
+        long = [name for name in written if log_size(self._root / name) >= LONG_LOG]
+        if long or (anonymous() > self._memory and now >= self._relieve_at):
+            self._relieving = asyncio.create_task(self._relieve(long), name="giving memory back")
+
+    async def _relieve(self, long: list[str]) -> None:
+        """Close those with a long log, then quiet days until this process has no more memory than it is to have."""
+        try:
+            for name in long:
+                await self._let_close(name)
+            recent = time.monotonic() - QUIET
+            quiet = [(each.since, name) for name, each in self._open.items() if each.written < recent and name != META]
+            for _, name in sorted(quiet):  # What has been open for longest has most to give.
+                if anonymous() <= self._memory:
+                    return
+                await self._let_close(name)
+            if anonymous() > self._memory:
+                # What is left is not the days', or in use: to close them again and again would help nobody.
+                self._relieve_at = time.monotonic() + LOOK_LATER
+        finally:
+            self._relieving = None
+
+    async def _let_close(self, name: str) -> None:
+        """Close a database, unless somebody goes on using it, or there is no room for closing and opening it again."""
+        now, log = time.monotonic(), log_size(self._root / name)
+        if name not in self._open or now < self._in_use.get(name, now):
+            return
+        if SOME_LOG < log < LONG_LOG and now < self._reopened.get(name, now):
+            return
+        if self._space.free() < self._space.least + log:
+            return
+        try:
+            async with self._alone(name, MOMENT):
+                if name in self._open and self._open[name].at_work:
+                    raise StoreUnavailable(f"{name}: a query goes on that nobody waits for")
+                await self._close(name)
+        except StoreUnavailable:
+            self._in_use[name] = now + LOOK_LATER
+            return
+        self._reopened[name] = now + SELDOM
+        await asyncio.to_thread(give_back)
 
     async def _bounds_of(self, day: str, *, make: bool = False) -> tuple[int, int] | None:
         if day not in self._bounds:

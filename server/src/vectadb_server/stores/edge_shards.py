@@ -10,18 +10,17 @@ a copy of a shard that nobody writes any more, which then takes the shard's plac
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import qdrant_edge as qe
 
+from vectadb_server.stores.memory import give_back
 from vectadb_server.stores.points import EXACT, KEYWORDS, marked, payload
 from vectadb_server.words import sparse
 
@@ -314,12 +313,6 @@ def seal(engine: Path, copy: Path) -> None:
     shard.optimize()
     shard.flush()
     shard.close()
-
-
-def give_back() -> None:
-    """Return freed memory to the system, which the C library keeps: 220 MB after closing 250,000 documents."""
-    with suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def save(path: Path, value: msgspec.Struct) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from vectadb_server.attribution import Boundary
 from vectadb_server.blocks import Key, Row, Version
 from vectadb_server.model import Basis, Event, Source, Trace
-from vectadb_server.stores.engine import key_of, record
+from vectadb_server.stores.engine import identity, key_of, record
 from vectadb_server.stores.minutes import Kind, kind_of
 
 if TYPE_CHECKING:
@@ -90,14 +90,13 @@ def unpacked(text: str) -> Key:
 
 
 def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str, Any]:
-    """Return the row of an event. Columns whose value is the common one are left out."""
+    """Return the row of an event. Columns whose value is the common one are left out; none is ``None``."""
     source = event.source
     made: dict[str, Any] = {
-        "id": UUID(row.key[1]),
+        "id": identity(row.key[1]),
         "us": event.timestamp,
         "nus": -event.timestamp,
         "at": event.recorded,
-        "trace": event.trace,
         "basis": event.basis,
         "type": event.event_type,
         "size": row.size,
@@ -113,6 +112,8 @@ def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str
             )
         ).decode(),
     }
+    if event.trace is not None:
+        made["trace"] = event.trace
     if event.agent_id is not None:
         made["agent"] = event.agent_id
     if event.session_id is not None:
@@ -136,7 +137,7 @@ def event_row(event: Event, row: Row, *, search: bool, relate: bool) -> dict[str
 def stub_row(row: Row) -> dict[str, Any]:
     """Return the row of a record that is inside a block of another."""
     assert row.head is not None
-    return {"id": UUID(row.key[1]), "size": 0, "head": packed(row.head)}
+    return {"id": identity(row.key[1]), "size": 0, "head": packed(row.head)}
 
 
 def extras_row(head: str, versions: Mapping[str, Version]) -> dict[str, Any]:
@@ -299,7 +300,7 @@ def written_at(reference: Any) -> float:
 
 def event_ref(event_id: str) -> Any:
     """Return the reference to an event's row."""
-    return record("event", UUID(event_id))
+    return record("event", identity(event_id))
 
 
 def trace_ref(trace_id: str) -> Any:

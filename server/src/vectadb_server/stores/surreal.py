@@ -15,7 +15,7 @@ from vectadb_server.blocks import ERASED
 from vectadb_server.stores import digests, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter, StoreUnavailable
 from vectadb_server.stores.databases import Databases
-from vectadb_server.stores.directories import Directories
+from vectadb_server.stores.directories import MEMORY, Directories
 from vectadb_server.stores.engine import insisted, key_of, record
 from vectadb_server.stores.forgetting import forget_homes, forget_trace_days
 from vectadb_server.stores.rowcounts import RowCounts
@@ -53,13 +53,15 @@ class SurrealStore(WorkLists):
     row_counts: RowCounts | None = None
 
     @classmethod
-    async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE) -> Self:
+    async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE, memory: int = MEMORY) -> Self:
         """Open the record under ``data_dir`` (made if absent) and lock it; leave ``min_free`` bytes on its disk.
+
+        Days that nobody uses are closed where this process has more than ``memory`` bytes that no file backs.
 
         Raises:
             StoreUnavailable: another server has it, a newer version wrote it, or it cannot be written.
         """
-        opened = Directories(data_dir / "record", limit=open_days, min_free=min_free)
+        opened = Directories(data_dir / "record", limit=open_days, min_free=min_free, memory=memory)
         await opened.start()
         return await cls._opened(opened)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 #: Counted where they are: in a long backlog, handing over the ids would take as long as some of its work.
-_WAITING = """
+_WAITING = """\
 SELECT count() FROM outbox GROUP ALL; SELECT count() FROM stale GROUP ALL;
 SELECT count() FROM pending GROUP ALL;
 SELECT VALUE id FROM outbox ORDER BY id LIMIT 1; SELECT VALUE id FROM pending ORDER BY id LIMIT 1

@@ -11,7 +11,7 @@ from vectadb_server import ids
 from vectadb_server.attribution import Boundary
 from vectadb_server.blocks import Version
 from vectadb_server.stores import rows
-from vectadb_server.stores.engine import record
+from vectadb_server.stores.engine import Rows, record
 from vectadb_server.stores.rows import HeldRow
 
 
@@ -91,7 +91,7 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
             for held in write.unchanged
             for row in (held.row,)
         ]
-    add("INSERT INTO event $insert RETURN NONE", "insert", write.insert)
+    add("INSERT INTO event $insert RETURN NONE", "insert", Rows(write.insert))
     changes = [{**row, "id": record("event", row["id"])} for row in write.change]
     add("FOR $c IN $change { UPSERT $c.id REPLACE $c RETURN NONE }", "change", changes)
     add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
