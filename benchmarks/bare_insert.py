@@ -1,7 +1,7 @@
 """The engine alone: how many of the server's rows it takes a second, with nothing around it.
 
-``python -m benchmarks.bare_insert BATCHES DIRECTORY``: the rows that ingest would write, with their outbox rows,
-indexes and fsync, two transactions in flight (more gain nothing), made beforehand. It prints events per second.
+``python -m benchmarks.bare_insert KIND BATCHES DIRECTORY``: the transactions that ingest would make of these events,
+with all their rows, indexes and fsync, two in flight (more gain nothing), made beforehand. It prints events per second.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.wire_batches import BATCH, batches
+from benchmarks.wire_batches import BATCH, KINDS
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import Boundaries, attribute
+from vectadb_server.planning import counted_as, inserted
+from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.directories import Directories
-from vectadb_server.stores.rows import event_row
+from vectadb_server.stores.minutes import Changes
+from vectadb_server.stores.rows import day_of
 from vectadb_server.stores.writes import Entry, Write, statements
-from vectadb_server.wire import decode_batch
+from vectadb_server.wire import Options, decode_batch
 
 IN_FLIGHT = 2
 
@@ -28,13 +31,16 @@ def transaction(body: bytes) -> tuple[str, str, dict[str, Any]]:
     """The day, statements and parameters that store a batch."""
     events = decode_batch(body).events
     attribute(events, Boundaries([]), auto_create_traces=True)
-    found = [(event, arriving(event, {})) for event in events]
-    day = found[0][1].key[0]
-    inserted = [event_row(event, row, search=True, relate=True) for event, row in found]
-    traces = list(dict.fromkeys(event.trace for event in events if event.trace is not None))
-    entry = Entry(events=[event.event_id for event in events], traces=traces)
-    sql, values = statements(Write(insert=inserted, entry=entry))
-    return day, f"BEGIN; {'; '.join(sql)}; COMMIT;", values
+    write, digest, counts = Write(entry=(entry := Entry())), Totals(), Changes()
+    for event in events:
+        row = arriving(event, {})
+        write.insert.append(inserted(event, row, write, Options()))
+        digest.count(row.key[1], event, 0)
+        counts.come(counted_as(event), row.key[1])
+    entry.traces = list(dict.fromkeys(entry.traces))
+    write.digest, write.minutes = digest.rows(), counts.rows()
+    sql, values = statements(write)
+    return day_of(events[0].recorded), f"BEGIN; {'; '.join(sql)}; COMMIT;", values
 
 
 async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory: Path) -> float:
@@ -58,12 +64,12 @@ async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory:
     return took
 
 
-def main(count: int, directory: Path) -> None:
+def main(kind: str, count: int, directory: Path) -> None:
     """Measure, and print the rate."""
-    transactions = [transaction(body) for body in batches(count)]
+    transactions = [transaction(body) for body in KINDS[kind](count)]
     print(count * BATCH / asyncio.run(insert(transactions, directory)), flush=True)
     os._exit(0)  # the engine may abort in its destructors
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.cloudwatch_stub import ACCOUNT
 from benchmarks.messages import STAMP, messages
+from benchmarks.stored_events import STEP_US, Feed
 
 BATCH = 500
 """Events in each batch."""
@@ -26,6 +27,16 @@ def batches(count: int, *, ends: float | None = None) -> list[bytes]:
     first = (time.time() if ends is None else ends) - total / 1000
     events = [_event(text, number, first + number / 1000) for number, text in enumerate(messages(total))]
     return [json.dumps({"events": events[at : at + BATCH]}).encode() for at in range(0, total, BATCH)]
+
+
+def small(count: int) -> list[bytes]:
+    """As :func:`batches`, of some 500 bytes an event: what a million of are stored by ``make bench ARGS=stored``."""
+    feed = Feed(int(time.time() * 1e6) - count * BATCH * STEP_US)
+    return [feed.batch(number * BATCH, BATCH) for number in range(count)]
+
+
+#: By what an event takes.
+KINDS = {"500 bytes": small, "2 KB": batches}
 
 
 def compressed(bodies: list[bytes]) -> list[bytes]:

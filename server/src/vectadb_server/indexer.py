@@ -234,9 +234,9 @@ class Indexer:
     async def _apply_loop(self) -> None:
         while True:
             try:
+                await self._give_way(self._applying)
                 with self._working():
                     busy = await self._apply()
-                await self._give_way(self._applying)
                 self.failure = self._broken = None
             except Conflict:
                 busy = True  # Ingest wrote the same rows; once more, from what is there now.
@@ -256,6 +256,7 @@ class Indexer:
             await self._news()
             if not busy:
                 await self._wait()
+                self._applying = time.time()
 
     async def _wait(self) -> None:
         """Wait for a commit, or until a trace is due."""
@@ -534,9 +535,9 @@ class Indexer:
         while True:
             self._pended.clear()
             try:
+                await self._give_way(self._handing)
                 with self._working():
                     await self._hand_over_all()
-                await self._give_way(self._handing)
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:
                 logger.warning("the search index lags: %s", error)
                 await asyncio.sleep(RETRY)
@@ -548,7 +549,9 @@ class Indexer:
                 await asyncio.sleep(RETRY)
                 self._pended.set()
             await self._news()
-            await self._pended.wait()
+            if not self._pended.is_set():
+                await self._pended.wait()
+                self._handing = time.time()
 
     async def _hand_over_all(self) -> None:
         for day in sorted(self._pending):

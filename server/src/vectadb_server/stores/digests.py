@@ -52,12 +52,13 @@ class Totals:
     """Number of records and sum of their hashes, by group and hour."""
 
     def __init__(self) -> None:
-        self._sums: dict[GroupHour, tuple[int, int]] = {}
+        self._sums: dict[GroupHour, list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, where: GroupHour, count: int, total: int) -> None:
         """Add so many records with that sum."""
-        known = self._sums.get(where, (0, 0))
-        self._sums[where] = (known[0] + count, (known[1] + total) % _MODULUS)
+        sums = self._sums[where]
+        sums[0] += count
+        sums[1] += total
 
     def count(self, record_id: str, event: Event, position: int) -> None:
         """Add the record at this position of the event's block, if it is a whole one, of a log, with a time."""
@@ -69,7 +70,7 @@ class Totals:
 
     def items(self) -> list[tuple[GroupHour, int, int]]:
         """Return group and hour, count and sum, in order."""
-        return [(where, *self._sums[where]) for where in sorted(self._sums)]
+        return [(where, count, total % _MODULUS) for where, (count, total) in sorted(self._sums.items())]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the deltas that say all this."""
