@@ -348,16 +348,16 @@ class Directories:
             return
         if self._space.free() < self._space.least + log:
             return
-        try:
+        self._in_use[name] = now + LOOK_LATER
+        with contextlib.suppress(StoreUnavailable):  # Somebody goes on using it.
             async with self._alone(name, MOMENT):
-                if name in self._open and self._open[name].at_work:
-                    raise StoreUnavailable(f"{name}: a query goes on that nobody waits for")
+                connection = self._open.get(name)
+                if connection is None or connection.at_work:  # Nobody waits for that query any more, but it goes on.
+                    return
                 await self._close(name)
-        except StoreUnavailable:
-            self._in_use[name] = now + LOOK_LATER
-            return
-        self._reopened[name] = now + SELDOM
-        await asyncio.to_thread(give_back)
+                del self._in_use[name]
+                self._reopened[name] = now + SELDOM
+            await asyncio.to_thread(give_back)
 
     async def _bounds_of(self, day: str, *, make: bool = False) -> tuple[int, int] | None:
         if day not in self._bounds:
