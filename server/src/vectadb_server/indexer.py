@@ -98,7 +98,7 @@ async def lag_of(store: SurrealStore, days: Iterable[str]) -> Lag:
     """Return what is left to do in these days."""
     made, oldest = Lag(0, 0, 0, 0.0), None
     for day in sorted(days):
-        outbox, stale, pending, since = await store.waiting(day)
+        outbox, stale, pending, since = await store.waiting_about(day)
         made.outbox += outbox
         made.stale_traces += stale
         made.search += pending

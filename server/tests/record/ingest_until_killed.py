@@ -1,4 +1,7 @@
-"""Ingests for ever and prints each id once it was acknowledged: run by ``test_record_crash``, which kills it."""
+"""Ingests for ever and prints each id once it was acknowledged: run by ``test_record_crash``, which kills it.
+
+``python -m record.ingest_until_killed DIRECTORY [closing]``; ``closing``: databases are closed all the time.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from pathlib import Path
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
+from vectadb_server.stores import directories
 from vectadb_server.stores.surreal import SurrealStore
 
 from .making import HOUR, MIDNIGHT, OPTIONS, block, line
 
 
-async def main(data_dir: Path) -> None:
+async def main(data_dir: Path, *, closing: bool) -> None:
+    if closing:
+        directories.QUIET, directories.LOOK, directories.LOOK_LATER, directories.LONG_LOG = -1.0, 0.0, 0.0, 0
     store = await SurrealStore.open(data_dir)
     ingest = Ingest(store)
     async with Indexer(store, None):
@@ -26,4 +32,4 @@ async def main(data_dir: Path) -> None:
             print(number, flush=True)
 
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(Path(sys.argv[1]), closing="closing" in sys.argv[2:]))

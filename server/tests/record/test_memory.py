@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vectadb_server.indexer import Indexer
+from vectadb_server.indexer import Indexer, lag_of
 from vectadb_server.ingest import Ingest
-from vectadb_server.stores import directories, memory
+from vectadb_server.stores import directories, memory, worklists
 from vectadb_server.stores.base import EventFilter
 from vectadb_server.stores.directories import Directories
 from vectadb_server.stores.segments import META
@@ -157,6 +157,19 @@ async def test_nothing_is_lost_and_nothing_twice_where_days_are_closed_all_the_t
     assert len(found) == 600
     assert closed > 10
     await store.close()
+
+
+async def test_what_waits_is_told_while_a_day_is_closed(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worklists, "MOMENT", 0.05)
+    async with days_of(store)._alone(DAYS[0], 1.0):
+        with pytest.raises(TimeoutError):
+            await lag_of(store, DAYS)
+    before = await lag_of(store, DAYS)
+    assert before.outbox == 3
+    async with days_of(store)._alone(DAYS[0], 1.0):
+        now = await lag_of(store, DAYS)
+    assert (now.outbox, now.stale_traces, now.search) == (before.outbox, before.stale_traces, before.search)
+    assert now.seconds > before.seconds
 
 
 def test_the_memory_that_no_file_backs_is_told() -> None:

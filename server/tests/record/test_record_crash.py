@@ -17,10 +17,10 @@ from .making import record_id
 pytestmark = pytest.mark.anyio
 
 
-def acknowledged_until_killed(data_dir: Path, after: int) -> list[int]:
+def acknowledged_until_killed(data_dir: Path, after: int, *how: str) -> list[int]:
     """Kill the server after so many acknowledged batches; return these, and those that it had printed by then."""
     here = Path(__file__).parent
-    command = [sys.executable, "-m", f"{here.name}.ingest_until_killed", str(data_dir)]
+    command = [sys.executable, "-m", f"{here.name}.ingest_until_killed", str(data_dir), *how]
     acknowledged = []
     with subprocess.Popen(command, cwd=here.parent, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -31,9 +31,11 @@ def acknowledged_until_killed(data_dir: Path, after: int) -> list[int]:
     return acknowledged
 
 
-@pytest.mark.parametrize("after", [3, 11])
-async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, after: int) -> None:
-    acknowledged = acknowledged_until_killed(tmp_path, after)
+@pytest.mark.parametrize(
+    ("after", "how"), [(3, ()), (11, ()), (4, ("closing",)), (12, ("closing",)), (50, ("closing",))]
+)
+async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, after: int, how: tuple[str, ...]) -> None:
+    acknowledged = acknowledged_until_killed(tmp_path, after, *how)
     assert len(acknowledged) >= after
     store = await SurrealStore.open(tmp_path)
     async with Indexer(store, None) as indexer:

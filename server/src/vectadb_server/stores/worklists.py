@@ -38,6 +38,10 @@ SELECT VALUE id FROM outbox ORDER BY id LIMIT 1; SELECT VALUE id FROM pending OR
 #: Ranges asked for in one query. What the engine does for each grows with all that the query holds; measured with core
 #: 3.2.4: 110 us for each of 50, 250 for each of 1,000, and 1,000 where each is a statement with values of its own.
 AT_ONCE = 50
+#: Seconds that a day may take to say what waits in it.
+MOMENT = 0.5
+
+Waiting = tuple[int, int, int, float | None]
 
 
 class WorkLists(Reading):
@@ -51,6 +55,7 @@ class WorkLists(Reading):
         self.tail = Tail(segments)
         #: Days of which the server that indexes is still to be told, where several share the record.
         self.unannounced: set[str] = set()
+        self._waited: dict[str, Waiting] = {}
         #: What keeps an earlier indexer's writes out, where several share the record.
         self.fence: Fence | None = None
 
@@ -104,7 +109,7 @@ class WorkLists(Reading):
         """The search index has heard of these."""
         await self._transact(day, "search", ["DELETE $refs RETURN NONE"], {"refs": list(refs)})
 
-    async def waiting(self, day: str) -> tuple[int, int, int, float | None]:
+    async def waiting(self, day: str) -> Waiting:
         """Return how many rows each stage of the indexer has before it, and when the oldest was written, seconds."""
         if not await self._segments.has(day):
             return 0, 0, 0, None
@@ -113,6 +118,22 @@ class WorkLists(Reading):
         oldest = min((rows.written_at(ref) for ref in (*outbox, *pending)), default=None)
         first, second, third = (sum(row["count"] for row in found) for found in counts)
         return first, second, third, oldest
+
+    async def waiting_about(self, day: str) -> Waiting:
+        """As :meth:`waiting`, for people: what was found last where the day is not to be had for a moment.
+
+        That is while the embedded engine closes it and opens it again.
+
+        Raises:
+            TimeoutError: nothing was found yet.
+        """
+        try:
+            async with asyncio.timeout(MOMENT):
+                self._waited[day] = await self.waiting(day)
+        except TimeoutError:
+            if day not in self._waited:
+                raise
+        return self._waited[day]
 
     async def agents_of(self, day: str, stream_keys: Collection[str]) -> dict[str, list[str]]:
         """Return, by stream, the agents that its weak events named that day."""
