@@ -146,7 +146,7 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
             "they are opened again when they are asked for.",
             _SIZES,
         ),
-    ] = Size(1_200_000_000)
+    ] = Size(1_300_000_000)
     retain: Annotated[
         Length | None,
         _about("How long events are kept, by the record's time; whole days go. Unset: for ever.", _LENGTHS),

@@ -38,7 +38,7 @@ PATIENCE = 5.0
 #: The same, of a day that is only to be replaced: who asks for it waits as well.
 MOMENT = 0.5
 #: Anonymous memory of this process, bytes, above which days are closed, unless the settings say otherwise.
-MEMORY = 1_200_000_000
+MEMORY = 1_300_000_000
 #: Bytes of its log from which on a database is closed that is written in, which takes 4 ms a megabyte. Not much sooner:
 #: where four logs were put in order one by one, opening puts these together first, 4 s for a million events.
 LONG_LOG = 400 * 2**20
