@@ -16,31 +16,23 @@ from typing import Any
 from benchmarks.wire_batches import BATCH, KINDS
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import Boundaries, attribute
-from vectadb_server.planning import counted_as, inserted
-from vectadb_server.stores.digests import Totals
+from vectadb_server.planning import all_new
 from vectadb_server.stores.directories import Directories
-from vectadb_server.stores.minutes import Changes
-from vectadb_server.stores.rows import day_of
-from vectadb_server.stores.writes import Entry, Write, statements
+from vectadb_server.stores.writes import statements
 from vectadb_server.wire import Options, decode_batch
 
 IN_FLIGHT = 2
 
 
-def transaction(body: bytes) -> tuple[str, str, dict[str, Any]]:
-    """The day, statements and parameters that store a batch."""
+def transactions_of(body: bytes) -> list[tuple[str, str, dict[str, Any]]]:
+    """Day, statements and parameters of each transaction that stores a batch: one, but around midnight."""
     events = decode_batch(body).events
     attribute(events, Boundaries([]), auto_create_traces=True)
-    write, digest, counts = Write(entry=(entry := Entry())), Totals(), Changes()
-    for event in events:
-        row = arriving(event, {})
-        write.insert.append(inserted(event, row, write, Options()))
-        digest.count(row.key[1], event, 0)
-        counts.come(counted_as(event), row.key[1])
-    entry.traces = list(dict.fromkeys(entry.traces))
-    write.digest, write.minutes = digest.rows(), counts.rows()
-    sql, values = statements(write)
-    return day_of(events[0].recorded), f"BEGIN; {'; '.join(sql)}; COMMIT;", values
+    made = []
+    for day, write in all_new(events, [arriving(event, {}) for event in events], Options()).items():
+        sql, values = statements(write)
+        made.append((day, f"BEGIN; {'; '.join(sql)}; COMMIT;", values))
+    return made
 
 
 async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory: Path) -> float:
@@ -66,7 +58,7 @@ async def insert(transactions: list[tuple[str, str, dict[str, Any]]], directory:
 
 def main(kind: str, count: int, directory: Path) -> None:
     """Measure, and print the rate."""
-    transactions = [transaction(body) for body in KINDS[kind](count)]
+    transactions = [each for body in KINDS[kind](count) for each in transactions_of(body)]
     print(count * BATCH / asyncio.run(insert(transactions, directory)), flush=True)
     os._exit(0)  # the engine may abort in its destructors
 

@@ -22,13 +22,10 @@ from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, needed
 from vectadb_server.expiry import Expired
-from vectadb_server.planning import Plan, counted_as, inserted
+from vectadb_server.planning import Plan, all_new
 from vectadb_server.stores import tombstones
-from vectadb_server.stores.digests import Totals
 from vectadb_server.stores.engine import Conflict
-from vectadb_server.stores.minutes import Changes
 from vectadb_server.stores.rows import start_of
-from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -201,20 +198,7 @@ class Ingest:
             Conflict: some are held; ``written`` has those of the days that were stored all the same.
         """
         await self._attribute(batch, options)
-        writes: dict[str, Write] = defaultdict(lambda: Write(entry=Entry()))
-        digests: dict[str, Totals] = defaultdict(Totals)
-        counts: dict[str, Changes] = defaultdict(Changes)
-        for event, row in zip(batch, rows, strict=True):
-            day, event_id = row.key
-            write = writes[day]
-            write.insert.append(inserted(event, row, write, options))
-            digests[day].count(event_id, event, 0)
-            counts[day].come(counted_as(event), event_id)
-        for day, write in writes.items():
-            assert write.entry is not None
-            write.entry.traces = list(dict.fromkeys(write.entry.traces))
-            write.digest = digests[day].rows()
-            write.minutes = counts[day].rows()
+        for day, write in all_new(batch, rows, options).items():
             await self._store.commit(day, write)
             written.update(row.key for row in rows if row.key[0] == day)
         return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]

@@ -160,6 +160,27 @@ def counted_as(event: Event) -> Kind:
     return minutes.kind_of(event.timestamp, event.agent_id, event.event_type)
 
 
+def all_new(batch: Sequence[Event], rows: Sequence[Row], options: Options) -> dict[str, Write]:
+    """Return the transactions, by day, that store events of one record each, none of which is held."""
+    writes: dict[str, Write] = {}
+    digests: dict[str, Totals] = defaultdict(Totals)
+    counts: dict[str, Changes] = defaultdict(Changes)
+    for event, row in zip(batch, rows, strict=True):
+        day, event_id = row.key
+        if day not in writes:
+            writes[day] = Write(entry=Entry())
+        write = writes[day]
+        write.insert.append(inserted(event, row, write, options))
+        digests[day].count(event_id, event, 0)
+        counts[day].come(counted_as(event), event_id)
+    for day, write in writes.items():
+        assert write.entry is not None
+        write.entry.traces = list(dict.fromkeys(write.entry.traces))
+        write.digest = digests[day].rows()
+        write.minutes = counts[day].rows()
+    return writes
+
+
 def inserted(event: Event, row: Row, write: Write, options: Options) -> dict[str, Any]:
     """Return the event's row, having noted in ``write`` all else that its transaction does for it."""
     entry = write.entry

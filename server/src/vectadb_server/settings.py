@@ -142,11 +142,11 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
     record_memory: Annotated[
         Size,
         _about(
-            "Memory of the server above which it closes days of the embedded record that nobody has used for longest; "
-            "they are opened again when they are asked for.",
+            "Memory of the server above which it closes days of the embedded record that nobody writes in; they are "
+            "opened again when they are asked for.",
             _SIZES,
         ),
-    ] = Size(1_300_000_000)
+    ] = Size(1240 * 2**20)
     retain: Annotated[
         Length | None,
         _about("How long events are kept, by the record's time; whole days go. Unset: for ever.", _LENGTHS),

@@ -31,7 +31,7 @@ ENOUGH = 10**12
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SurrealStore]:
-    """Three days, none of which anybody has written in for long."""
+    """Three days, and memory enough for all."""
     opened = await SurrealStore.open(tmp_path, memory=ENOUGH)
     await Ingest(opened).ingest(lines(9), OPTIONS)
     try:
@@ -170,6 +170,10 @@ async def test_what_waits_is_told_while_a_day_is_closed(store: SurrealStore, mon
         now = await lag_of(store, DAYS)
     assert (now.outbox, now.stale_traces, now.search) == (before.outbox, before.stale_traces, before.search)
     assert now.seconds > before.seconds
+    monkeypatch.setattr(worklists, "RECENTLY", 0.0)
+    async with days_of(store)._alone(DAYS[0], 1.0):
+        with pytest.raises(TimeoutError):  # An engine that hangs is not told to be well for ever.
+            await lag_of(store, DAYS)
 
 
 def test_the_memory_that_no_file_backs_is_told() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import logging
 import os
 import shutil
 import time
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
-_log = logging.getLogger(__name__)
-
 _SNAPSHOT = ".snapshot"
 _DROPPED, _FRESH, _REPLACED = "dropped-", "fresh-", "replaced-"
 #: Seconds for which those are waited for who use a day that is to be dropped.
@@ -38,9 +35,9 @@ PATIENCE = 5.0
 #: The same, of a day that is only to be replaced: who asks for it waits as well.
 MOMENT = 0.5
 #: Anonymous memory of this process, bytes, above which days are closed, unless the settings say otherwise.
-MEMORY = 1_300_000_000
+MEMORY = 1240 * 2**20
 #: Bytes of its log from which on a database is closed that is written in, which takes 4 ms a megabyte. Not much sooner:
-#: where four logs were put in order one by one, opening puts these together first, 4 s for a million events.
+#: where four logs were put in order one by one, opening puts these together first, 3 s for half a million events.
 LONG_LOG = 400 * 2**20
 #: Seconds after its last write from which on a day may be closed for the sake of memory, and between two times that one
 #: is of which the log has more bytes than opening it leaves there: each time adds to what is to be put together.

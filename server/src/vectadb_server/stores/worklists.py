@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,8 @@ SELECT VALUE id FROM outbox ORDER BY id LIMIT 1; SELECT VALUE id FROM pending OR
 #: Ranges asked for in one query. What the engine does for each grows with all that the query holds; measured with core
 #: 3.2.4: 110 us for each of 50, 250 for each of 1,000, and 1,000 where each is a statement with values of its own.
 AT_ONCE = 50
-#: Seconds that a day may take to say what waits in it.
-MOMENT = 0.5
+#: Seconds that a day may take to say what waits in it, and for which what it said last is told instead.
+MOMENT, RECENTLY = 0.5, 10.0
 
 Waiting = tuple[int, int, int, float | None]
 
@@ -55,7 +56,7 @@ class WorkLists(Reading):
         self.tail = Tail(segments)
         #: Days of which the server that indexes is still to be told, where several share the record.
         self.unannounced: set[str] = set()
-        self._waited: dict[str, Waiting] = {}
+        self._waited: dict[str, tuple[float, Waiting]] = {}
         #: What keeps an earlier indexer's writes out, where several share the record.
         self.fence: Fence | None = None
 
@@ -125,15 +126,15 @@ class WorkLists(Reading):
         That is while the embedded engine closes it and opens it again.
 
         Raises:
-            TimeoutError: nothing was found yet.
+            TimeoutError: nothing was found in the last seconds.
         """
         try:
             async with asyncio.timeout(MOMENT):
-                self._waited[day] = await self.waiting(day)
+                self._waited[day] = time.monotonic(), await self.waiting(day)
         except TimeoutError:
-            if day not in self._waited:
+            if day not in self._waited or time.monotonic() - self._waited[day][0] > RECENTLY:
                 raise
-        return self._waited[day]
+        return self._waited[day][1]
 
     async def agents_of(self, day: str, stream_keys: Collection[str]) -> dict[str, list[str]]:
         """Return, by stream, the agents that its weak events named that day."""
