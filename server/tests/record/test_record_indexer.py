@@ -354,6 +354,53 @@ async def test_indexing_gets_through_beside_an_ingest_that_is_always_saturated(s
         assert len(index.documents) == 40
 
 
+async def test_nothing_is_indexed_while_ingest_is_saturated(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_server.indexer.PATIENCE", 3600.0)
+    monkeypatch.setattr("vectadb_server.indexer.LOOK", 0.001)
+    index, taker = FakeIndex(), Ingest(store)
+    busy, asked, often = False, 0, asyncio.Event()
+
+    def saturated() -> bool:
+        nonlocal asked
+        asked += busy
+        if asked > 20:
+            often.set()
+        return busy
+
+    async with Indexer(store, index, saturated=saturated) as indexer:
+        await indexer.wait_idle()
+        busy = True
+        for n in range(3):
+            await taker.ingest([line(f"{n:03}", MIDNIGHT + n * SECOND, raw="what happened")], OPTIONS)
+        async with asyncio.timeout(60):
+            await often.wait()
+        assert (await indexer.lag()).outbox == 3
+        assert not index.documents
+        busy = False
+        await indexer.wait_idle()
+        assert len(index.documents) == 3
+
+
+async def test_what_has_waited_for_long_is_indexed_beside_a_saturated_ingest(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vectadb_server.indexer.PATIENCE", 0.05)
+    indexed = asyncio.Event()
+
+    class Told(FakeIndex):
+        async def upsert(self, documents: Sequence[Document]) -> None:
+            await super().upsert(documents)
+            indexed.set()
+
+    async with Indexer(store, Told(), saturated=lambda: True) as indexer:
+        await indexer.wait_idle()
+        await Ingest(store).ingest([line("1", MIDNIGHT, raw="what happened")], OPTIONS)
+        async with asyncio.timeout(60):
+            await indexed.wait()
+
+
 async def test_ingest_is_saturated_while_as_many_batches_as_may_be_are_stored(store: SurrealStore) -> None:
     entered, leave = asyncio.Event(), asyncio.Event()
 
