@@ -263,8 +263,10 @@ def boundary_of(event: Event) -> Boundary | None:
     invocation gives that of its request, which the framed lines inside it name.
     """
     edge = _edge(event)
+    if edge is None:  # asked first: few events are
+        return None
     stream_key = _stream(event)
-    if stream_key is None or edge is None:
+    if stream_key is None:
         return None
     kind, which = edge
     trace = ""
@@ -292,8 +294,7 @@ def needed(events: Iterable[Event]) -> list[Need]:
     """Which boundaries :func:`attribute` must know to attribute these events; those of the events themselves too."""
     times: dict[str, list[int]] = defaultdict(list)
     for event in events:
-        stream_key = _stream(event)
-        if stream_key is not None and explicit(event) is None:
+        if explicit(event) is None and (stream_key := _stream(event)) is not None:
             times[stream_key].append(event.recorded)
     needs = []
     for key, first, last in _stretches(times):

@@ -12,7 +12,7 @@ SHAPE = 'expected {"events": [{"timestamp": …}, …]}'
 
 
 class BadRequest(Exception):
-    """The body as a whole cannot be taken. ``status`` is 400 (not JSON) or 422 (JSON of another shape)."""
+    """The body as a whole cannot be taken. ``status``: 400 (not JSON), 413 (too much), 422 (JSON of another shape)."""
 
     def __init__(self, status: int, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}")

@@ -37,6 +37,7 @@ __all__ = [
     "Decoded",
     "EventError",
     "Options",
+    "SMALLER",
     "decode_batch",
     "decode_event",
     "encode_event",
@@ -76,19 +77,29 @@ class Decoded(msgspec.Struct):
 _batch = msgspec.json.Decoder(WireBatch)
 _BOM = b"\xef\xbb\xbf"
 _SHORTEN = "shorten raw or properties"
+SMALLER = "Next: send them in smaller batches"
 
 
-def decode_batch(body: bytes, *, idempotency_key: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> Decoded:
+def decode_batch(
+    body: bytes,
+    *,
+    idempotency_key: str | None = None,
+    max_event_bytes: int = MAX_EVENT_BYTES,
+    max_events: int | None = None,
+) -> Decoded:
     """Decode the body of ``POST /api/v1/events/batch``: every event in it becomes an ``Event`` or an error.
 
     Events with neither ``event_id`` nor ``source.log_id`` take their ids from ``idempotency_key`` and their index, or
     get new ones without it. ``trace``, ``basis`` and ``created_at`` are left to others.
 
     Raises:
-        BadRequest: the body is not JSON, holds no list ``events``, or its ``options`` are not what they should be.
+        BadRequest: the body is not JSON (400), holds no list ``events``, or its ``options`` are not what they should be
+            (422), or there are more than ``max_events`` (413).
     """
     body = body.removeprefix(_BOM)
     items, options, dirty = _items(body, max_event_bytes)
+    if max_events is not None and len(items) > max_events:
+        raise BadRequest(413, "events", f"found {len(items):,}; expected at most {max_events:,}. {SMALLER}")
     decoded = Decoded([], [], [], _options(options))
     for index, item in enumerate(items):
         try:
@@ -164,7 +175,11 @@ def _event(wire: WireEvent, dirty: bool, key: str | None, index: int) -> Event:
         refused.steps.append(".properties")
         raise
     source, record_ids = (None, None) if wire.source is None else _source(wire.source, dirty)
-    event_id = _event_id(wire, record_ids[0] if record_ids else None) or _new_id(key, index)
+    event_id = record_ids[0] if record_ids else None
+    if wire.event_id:
+        event_id = _event_id(wire.event_id, event_id)
+    elif event_id is None:
+        event_id = _new_id(key, index)
     if record_ids is None:
         record_ids = [event_id]
     elif source is not None and "." in source.part:
@@ -198,12 +213,11 @@ def _check(value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise Refused("", TOO_DEEP)
     is_object = type(value) is dict
-    if is_object and value and max(map(len, value)) * 4 > MAX_KEY_BYTES:
-        for key in value:
-            size = len(sendable(key).encode())
+    for step, item in value.items() if is_object else enumerate(value):
+        if is_object and len(step) * 4 > MAX_KEY_BYTES:
+            size = len(sendable(step).encode())
             if size > MAX_KEY_BYTES:
                 raise Refused("", f"found a key of {size:,} bytes; expected at most {MAX_KEY_BYTES:,}")
-    for step, item in value.items() if is_object else enumerate(value):
         kind = type(item)
         if kind is str:  # first, since nearly all are
             continue
@@ -240,13 +254,15 @@ def _source(wire: WireSource, dirty: bool) -> tuple[Source, list[str] | None]:
     timestamp = None if wire.timestamp is None else _moment(wire.timestamp, ".source.timestamp")
     if timestamp is None and timestamps:
         timestamp = timestamps[0]
+    system, account, region = wire.system or "", wire.account or "", wire.region or ""
+    log_group, log_stream, log_id = wire.log_group or "", wire.log_stream or "", wire.log_id or ""
     source = Source(
-        system=wire.system or "",
-        account=wire.account or "",
-        region=wire.region or "",
-        log_group=wire.log_group or "",
-        log_stream=wire.log_stream or "",
-        log_id=wire.log_id or "",
+        system=system,
+        account=account,
+        region=region,
+        log_group=log_group,
+        log_stream=log_stream,
+        log_id=log_id,
         timestamp=timestamp,
         ingestion_time=None if wire.ingestion_time is None else _moment(wire.ingestion_time, ".source.ingestion_time"),
         part=part,
@@ -256,10 +272,10 @@ def _source(wire: WireSource, dirty: bool) -> tuple[Source, list[str] | None]:
         read_at=0 if wire.read_at is None else _moment(wire.read_at, ".source.read_at"),
     )
     record_ids = None
-    if source.log_id:
-        stream = [source.system, source.account, source.region, source.log_group, source.log_stream]
-        record_ids = [_record_id([*stream, source.log_id, part])]
-        record_ids += [_record_id([*stream, *record]) for record in zip(log_ids[1:], parts[1:], strict=True)]
+    if log_id:
+        record_ids = [_record_id((system, account, region, log_group, log_stream, log_id, part))]
+        for record in zip(log_ids[1:], parts[1:], strict=True):
+            record_ids.append(_record_id((system, account, region, log_group, log_stream, *record)))
     if dirty:
         for name in ("system", "account", "region", "log_group", "log_stream", "log_id", "part"):
             setattr(source, name, held_name(getattr(source, name)))
@@ -295,20 +311,20 @@ def _block(wire: WireSource, part: str) -> tuple[list[str], list[str], list[int]
     return (log_ids, parts, times) if size > 1 else ([], [], times)
 
 
-def _record_id(names: list[str]) -> str:
+def _record_id(names: tuple[str, ...]) -> str:
     try:
         return ids.uuid5(ids.EVENTS, names)
     except UnicodeEncodeError:
         return ids.uuid5(ids.EVENTS, [sendable(name) for name in names])
 
 
-def _event_id(wire: WireEvent, from_source: str | None) -> str | None:
-    """The id that the client gave, normalised, or the one its source makes; they must agree where both are there."""
-    if not wire.event_id or wire.event_id == from_source:
-        return from_source
-    given = ids.read_uuid(wire.event_id)
+def _event_id(text: str, from_source: str | None) -> str:
+    """The id that the client gave, normalised; it must agree with the one that its source makes, if that makes one."""
+    if text == from_source:
+        return text
+    given = ids.read_uuid(text)
     if given is None:
-        raise Refused(".event_id", f"found {found(wire.event_id)}; expected a UUID, or nothing")
+        raise Refused(".event_id", f"found {found(text)}; expected a UUID, or nothing")
     if from_source is not None and given != from_source:
         raise Refused(
             ".event_id",

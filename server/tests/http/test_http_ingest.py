@@ -171,7 +171,7 @@ async def test_too_many_events_are_refused(client: Any) -> None:
     assert (await client.take(*[event()] * 500))["ingested"] == 500
     reply = await client.post(BATCH, json={"events": [event()] * 501})
     assert reply.status_code == 413
-    assert reply.json()["message"].startswith("found 501 events; expected at most 500.")
+    assert reply.json()["message"].startswith("events: found 501; expected at most 500.")
 
 
 @pytest.mark.parametrize("body", [b"0," * 400_000 + b"0", b"NaN," * 200_000 + b"0", b"0," * 400_000])

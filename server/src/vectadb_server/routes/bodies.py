@@ -14,6 +14,7 @@ from vectadb_server import ids
 from vectadb_server.batches import found
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.times import parse_rfc3339
+from vectadb_server.wire import SMALLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,27 +177,24 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _TOLERABLE = 20  # commas for each event that may be
 
 
-def check_count(body: bytes, most: int) -> None:
-    """Refuse a batch of more than ``most`` events before they are decoded: 16 MiB hold millions of tiny bad ones.
+def check_commas(body: bytes, most: int) -> None:
+    """Refuse what can hold far more than ``most`` events before it is decoded: 16 MiB hold millions of tiny bad ones.
 
     What is no batch at all passes; decoding says what is wrong with it.
 
     Raises:
         Refusal: 413.
     """
-    commas = body.count(b",")
-    if commas < most:
+    if body.count(b",") <= most * _TOLERABLE:
         return
     try:
         count = len(_items.decode(_envelope.decode(body).events))
     except (ValueError, RecursionError):
         # Not strict JSON: it would be cut into events by a slow scan.
-        if commas > most * _TOLERABLE:
-            text = "the body is not strict JSON, and too large to look for good events in it"
-            raise Refusal(413, f"{text}. Next: mend it, or send it in smaller batches") from None
-    else:
-        if count > most:
-            raise Refusal(413, f"found {count:,} events; expected at most {most:,}. Next: send them in smaller batches")
+        text = "the body is not strict JSON, and too large to look for good events in it"
+        raise Refusal(413, f"{text}. Next: mend it, or send it in smaller batches") from None
+    if count > most:
+        raise Refusal(413, f"events: found {count:,}; expected at most {most:,}. {SMALLER}")
 
 
 MOST_RECORDS = 10_000

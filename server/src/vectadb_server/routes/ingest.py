@@ -10,7 +10,7 @@ from litestar.params import SkipValidation
 
 from vectadb_server.ingest import Outcome, Status
 from vectadb_server.routes import docs
-from vectadb_server.routes.bodies import Admission, check_count, read_json
+from vectadb_server.routes.bodies import Admission, check_commas, read_json
 from vectadb_server.routes.enforce import spend_events
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import Accepted, BatchReply, EventFailure
@@ -80,8 +80,9 @@ async def post_batch(
     key = _idempotency_key(request)
     with admission.place() as held:
         body = await read_json(request, services.settings, held)
-        check_count(body, services.settings.max_batch_events)
-        decoded = decode_batch(body, idempotency_key=key)
+        most = services.settings.max_batch_events
+        check_commas(body, most)
+        decoded = decode_batch(body, idempotency_key=key, max_events=most)
         await spend_events(services, request, len(decoded.events))
         outcomes = await services.taker.ingest(decoded.events, decoded.options) if decoded.events else []
     reply = _batch_reply(decoded, outcomes)
