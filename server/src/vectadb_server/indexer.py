@@ -599,7 +599,9 @@ class Indexer:
                 gone = set(asked).difference(each.event_id for each in documents)
                 if len(told) == PARTS:
                     await told.popleft()
-                told.append(asyncio.create_task(_tell(index, documents, [(day, event_id) for event_id in sorted(gone)])))
+                told.append(
+                    asyncio.create_task(_tell(index, documents, [(day, event_id) for event_id in sorted(gone)]))
+                )
             while told:
                 await told.popleft()
         finally:
