@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "SMALLER",
     "BadRequest",
     "Decoded",
     "EventError",
     "Options",
-    "SMALLER",
     "decode_batch",
     "decode_event",
     "encode_event",
@@ -212,9 +212,8 @@ def _check(value: Any, depth: int) -> None:
     """Refuse, with its path, what the engines or other clients could not hold."""
     if depth > MAX_DEPTH:
         raise Refused("", TOO_DEEP)
-    is_object = type(value) is dict
-    for step, item in value.items() if is_object else enumerate(value):
-        if is_object and len(step) * 4 > MAX_KEY_BYTES:
+    for step, item in value.items() if type(value) is dict else enumerate(value):
+        if type(step) is str and len(step) * 4 > MAX_KEY_BYTES:
             size = len(sendable(step).encode())
             if size > MAX_KEY_BYTES:
                 raise Refused("", f"found a key of {size:,} bytes; expected at most {MAX_KEY_BYTES:,}")

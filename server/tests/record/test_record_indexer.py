@@ -401,6 +401,66 @@ async def test_what_has_waited_for_long_is_indexed_beside_a_saturated_ingest(
             await indexed.wait()
 
 
+async def test_the_next_events_are_read_while_the_index_hears_of_others(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two parts are with it at a time, never more; each of them waits here until there are two."""
+    monkeypatch.setattr("vectadb_server.indexer.PART", 4)
+
+    class Paired(FakeIndex):
+        with_it, most, two = 0, 0, asyncio.Condition()
+
+        async def upsert(self, documents: Sequence[Document]) -> None:
+            async with self.two:
+                self.with_it += 1
+                self.most = max(self.most, self.with_it)
+                self.two.notify_all()
+                async with asyncio.timeout(60):
+                    await self.two.wait_for(lambda: self.most > 1)
+                await super().upsert(documents)
+                self.with_it -= 1
+
+    index = Paired()
+    lines = [line(f"{n:02}", MIDNIGHT + n * SECOND, raw="what happened") for n in range(21)]
+    await Ingest(store).ingest(lines, OPTIONS)
+    await index_all(store, index)
+    assert index.documents.keys() == {each.event_id for each in lines}
+    assert index.most == 2
+
+
+async def test_nothing_is_left_with_the_index_when_it_fails(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part fails while the next is on its way: that one has ended before both are told again."""
+    monkeypatch.setattr("vectadb_server.indexer.PART", 4)
+    monkeypatch.setattr("vectadb_server.indexer.RETRY", 0.0)
+    said: list[str] = []
+
+    class Failing(FakeIndex):
+        second = asyncio.Event()
+
+        async def upsert(self, documents: Sequence[Document]) -> None:
+            said.append("told")
+            if said == ["told"]:
+                await self.second.wait()
+                raise SearchUnavailable("down")
+            if said == ["told", "told"]:
+                self.second.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    said.append("ended")
+            await super().upsert(documents)
+
+    index = Failing()
+    lines = [line(f"{n:02}", MIDNIGHT + n * SECOND, raw="what happened") for n in range(21)]
+    await Ingest(store).ingest(lines, OPTIONS)
+    async with asyncio.timeout(60):
+        await index_all(store, index)
+    assert index.documents.keys() == {each.event_id for each in lines}
+    assert said[:4] == ["told", "told", "ended", "told"]
+
+
 async def test_ingest_is_saturated_while_as_many_batches_as_may_be_are_stored(store: SurrealStore) -> None:
     entered, leave = asyncio.Event(), asyncio.Event()
 
