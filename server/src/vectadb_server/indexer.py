@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -33,7 +33,6 @@ from vectadb_server.attribution import (
     needed_around,
     needed_at_length,
 )
-from vectadb_server.documents import document
 from vectadb_server.erasing import erase_leftovers
 from vectadb_server.outcome import RUNNING_FOR
 from vectadb_server.stores.base import Cursor, SearchUnavailable, StoreUnavailable, TraceFilter
@@ -41,6 +40,7 @@ from vectadb_server.stores.engine import Conflict, key_of
 from vectadb_server.stores.leases import Fenced
 from vectadb_server.stores.rows import DAY, StoredEvent, day_of, trace_row, written_at
 from vectadb_server.stores.writes import Entry, Write
+from vectadb_server.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from vectadb_server.blocks import Key
     from vectadb_server.model import Basis, Span, Trace
     from vectadb_server.prices import Prices
-    from vectadb_server.stores.base import Document, SearchIndex
+    from vectadb_server.stores.base import SearchIndex
     from vectadb_server.stores.surreal import SurrealStore
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,6 @@ Move = tuple[StoredEvent, str | None]
 BATCH = 16
 #: Rounds of a day's outbox after which the deltas of digest and counts are added up; fewer wait for `CLOCK`.
 COMPACT_EVERY = 64
-#: Events that the index is told of at once, and how many such parts may be on their way: it never waits for the next.
-PART, PARTS = 256, 2
 #: Boundaries that are looked at beside a round's own; in a backlog every one would bring the next, to its end.
 BESIDE = 100
 #: Traces recomputed at once.
@@ -578,7 +576,7 @@ class Indexer:
         self._handing = written_at(found[0][0])
         if self._index is not None:
             asked = list(dict.fromkeys(event_id for _, event_ids in found for event_id in event_ids))
-            await self._index_all(self._index, day, asked)
+            await tell(self._index, self._store, day, asked)
         try:
             await self._store.forget_pending(day, [ref for ref, _ in found])
         except Fenced:
@@ -587,34 +585,6 @@ class Indexer:
             await self._store.commit(day, Write(entry=Entry(events=list(dict.fromkeys(again)), again=True)))
             raise
         return True
-
-    async def _index_all(self, index: SearchIndex, day: str, event_ids: Sequence[str]) -> None:
-        """Let the index hear of the events, a part at a time, while the next part is read from the record."""
-        told: deque[asyncio.Task[None]] = deque()
-        try:
-            for start in range(0, len(event_ids), PART):
-                asked = event_ids[start : start + PART]
-                stored = await self._store.stored(day, asked)
-                documents = [made for each in stored if each.search and (made := document(each)).text]
-                gone = set(asked).difference(each.event_id for each in documents)
-                if len(told) == PARTS:
-                    await told.popleft()
-                told.append(
-                    asyncio.create_task(_tell(index, documents, [(day, event_id) for event_id in sorted(gone)]))
-                )
-            while told:
-                await told.popleft()
-        finally:
-            for task in told:
-                task.cancel()
-            await asyncio.gather(*told, return_exceptions=True)
-
-
-async def _tell(index: SearchIndex, documents: Sequence[Document], gone: Sequence[Key]) -> None:
-    if documents:
-        await index.upsert(documents)
-    if gone:
-        await index.delete(gone)
 
 
 def _days_of(late: Affected) -> set[str]:

@@ -405,7 +405,7 @@ async def test_the_next_events_are_read_while_the_index_hears_of_others(
     store: SurrealStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two parts are with it at a time, never more; each of them waits here until there are two."""
-    monkeypatch.setattr("vectadb_server.indexer.PART", 4)
+    monkeypatch.setattr("vectadb_server.telling.PART", 4)
 
     class Paired(FakeIndex):
         with_it, most, two = 0, 0, asyncio.Condition()
@@ -432,7 +432,7 @@ async def test_nothing_is_left_with_the_index_when_it_fails(
     store: SurrealStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A part fails while the next is on its way: that one has ended before both are told again."""
-    monkeypatch.setattr("vectadb_server.indexer.PART", 4)
+    monkeypatch.setattr("vectadb_server.telling.PART", 4)
     monkeypatch.setattr("vectadb_server.indexer.RETRY", 0.0)
     said: list[str] = []
 
