@@ -41,6 +41,10 @@ _WORDS = {"words": qe.EdgeSparseVectorParams(modifier=qe.Modifier.Idf, memory=qe
 #: The shard itself is never sealed, only swept.
 _VACUUM = qe.EdgeOptimizersConfig(indexing_threshold=10**9, default_segment_number=1)
 
+#: Folders of the engine's that are most of a shard and that opening it leaves alone.
+_NOT_LOOKED_AT = frozenset({"wal", "payload_storage", "vector_storage-words"})
+_AT_ONCE = 2**20  # bytes
+
 Words = tuple[list[int], list[float]]
 """A sparse query: hashed words and the weight of each."""
 
@@ -238,7 +242,7 @@ class Shard:
         shutil.rmtree(aside)
 
     def _engine(self) -> qe.EdgeShard:
-        """The engine's shard, opened or made if need be (30 to 200 ms)."""
+        """The engine's shard, opened or made if need be (30 to 400 ms)."""
         self.used = time.monotonic()
         if self._open is None:
             path, former = self._folder / "engine", self._folder / _FORMER
@@ -248,6 +252,7 @@ class Shard:
                 else:
                     _make(path, self._size)
             try:
+                read_ahead(path)
                 self._open = qe.EdgeShard.load(str(path), qe.EdgeConfig(sparse_vectors=_WORDS, optimizers=_VACUUM))
             except Exception as error:
                 raise IndexUnusable(
@@ -313,6 +318,19 @@ def seal(engine: Path, copy: Path) -> None:
     shard.optimize()
     shard.flush()
     shard.close()
+    read_ahead(copy)  # Closing has let go of them, and no search is answered while the copy takes the shard's place.
+
+
+def read_ahead(engine: Path) -> None:
+    """Read the files that opening a shard looks at: the system has them then.
+
+    The engine itself reads them page by page, ten times as slowly: 1.2 s for 200,000 documents, and 0.2 s after this.
+    """
+    for path in engine.rglob("*"):
+        if path.is_file() and _NOT_LOOKED_AT.isdisjoint(path.relative_to(engine).parts):
+            with path.open("rb", buffering=0) as file:
+                while file.read(_AT_ONCE):
+                    pass
 
 
 def save(path: Path, value: msgspec.Struct) -> None:
