@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from vectadb_server import vocabulary as vocab
 from vectadb_server.stores.base import Document
+from vectadb_server.words import clip
 
 if TYPE_CHECKING:
     from vectadb_server.model import Event
     from vectadb_server.stores.rows import StoredEvent
 
-#: Characters of a document: an embedding sees no more, and few words are further behind.
-MAX_TEXT = 4_000
+#: Characters of a document, its first and its last, where a traceback names the error: few words stand between.
+HEAD, TAIL = 3_000, 1_000
 
 
 def document(stored: StoredEvent) -> Document:
@@ -23,6 +24,7 @@ def document(stored: StoredEvent) -> Document:
         event_id=event.event_id,
         day=stored.key[0],
         text=text_of(event),
+        about=_ABOUT.get(event.event_type, ""),
         us=event.timestamp,
         event_type=event.event_type,
         agent_id=event.agent_id,
@@ -34,7 +36,7 @@ def document(stored: StoredEvent) -> Document:
     )
 
 
-#: What an event says about itself, so that a question in plain words finds it by meaning.
+#: What an event is, so that a question in plain words finds it by meaning.
 _ABOUT = {
     "tool_call": "the agent called the tool to look up or do",
     "tool_result": "the tool returned",
@@ -63,7 +65,5 @@ def text_of(event: Event) -> str:
         said.append(vocab.message(event) if kind in _FRAMES else vocab.body(event))
     error = event.properties.get("error.type")
     if isinstance(error, str):
-        said.append(error)
-    if any(said):
-        said.insert(0, _ABOUT.get(event.event_type, ""))
-    return "\n".join(dict.fromkeys(part for part in said if part))[:MAX_TEXT].strip()
+        said.insert(0, error)
+    return clip("\n".join(dict.fromkeys(part for part in said if part)), HEAD, TAIL).strip()

@@ -30,6 +30,14 @@ class Expired(msgspec.Struct, frozen=True):
     erased: Mapping[str, frozenset[str]] = {}
 
 
+_NOTHING = Expired()
+
+
+async def nothing_expired() -> Expired:
+    """Return that all is taken."""
+    return _NOTHING
+
+
 class Expiry:
     """One for each server: ``async with Expiry(segments) as expiry`` keeps it fresh."""
 

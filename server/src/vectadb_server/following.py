@@ -15,12 +15,14 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from vectadb_server.expiry import nothing_expired
 from vectadb_server.selection import is_event
 from vectadb_server.stores.base import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from vectadb_server.expiry import Expired
     from vectadb_server.model import Event
     from vectadb_server.stores.base import EventFilter, RecordReader
     from vectadb_server.stores.tail import Tail, TailRow
@@ -79,8 +81,17 @@ def read_place(text: str) -> Place:
 class Following:
     """One for each server: ``async with Following(…)`` runs it; :meth:`stop` ends all followers."""
 
-    def __init__(self, tail: Tail, record: RecordReader, *, most: int = 64) -> None:
-        self._tail, self._record, self._most = tail, record, most
+    def __init__(
+        self,
+        tail: Tail,
+        record: RecordReader,
+        *,
+        most: int = 64,
+        expired: Callable[[], Awaitable[Expired]] = nothing_expired,
+    ) -> None:
+        """Take what there is to follow; ``expired()`` says which traces were erased, ``most`` how many may follow."""
+        self._tail, self._record, self._most, self._expired = tail, record, most, expired
+        self._erased: Mapping[str, frozenset[str]] = {}
         self._recent: deque[_Loaded] = deque(maxlen=KEPT)
         self._newest = 0  # what the task has come to
         self._news = asyncio.Condition()
@@ -144,12 +155,13 @@ class Following:
         told = time.monotonic()
         while not self._stopping:
             if at.number <= self._newest:
+                erased = await self._erased_now()
                 row = await self._row(at.number)
                 if row is not None and row.number > at.number:
                     at = Place(row.number)
                     yield Note("gap", at)
                 for position, event in row.events if row is not None else ():
-                    if position >= at.events and is_event(event, where):
+                    if position >= at.events and event.trace not in erased and is_event(event, where):
                         told = time.monotonic()
                         yield Note("event", Place(at.number, position + 1), event)
                 at = Place(at.number + 1 if row is not None else self._newest + 1)
@@ -163,6 +175,14 @@ class Following:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)), self._news:
                 await self._news.wait_for(lambda: self._stopping or self._newest >= number)
+
+    async def _erased_now(self) -> Mapping[str, frozenset[str]]:
+        """Return the traces that were erased; what was read before more of them were is forgotten."""
+        erased = (await self._expired()).erased
+        if erased is not self._erased:
+            self._erased = erased
+            self._recent.clear()
+        return erased
 
     async def _row(self, number: int) -> _Loaded | None:
         for row in self._recent:

@@ -21,7 +21,7 @@ import msgspec
 from vectadb_server import blocks
 from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of, breaks_needed, needed
-from vectadb_server.expiry import Expired
+from vectadb_server.expiry import nothing_expired
 from vectadb_server.planning import Plan, all_new
 from vectadb_server.stores import tombstones
 from vectadb_server.stores.engine import Conflict
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from vectadb_server.blocks import Key, Row, Verdict
+    from vectadb_server.expiry import Expired
     from vectadb_server.model import Event
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.surreal import SurrealStore
@@ -59,15 +60,11 @@ class Outcome(msgspec.Struct, gc=False):
     error: str | None = None
 
 
-async def _nothing() -> Expired:
-    return Expired()
-
-
 class Ingest:
     """The use case; one for each server. ``expired()`` says what is not taken any more."""
 
     def __init__(
-        self, store: SurrealStore, *, expired: Callable[[], Awaitable[Expired]] = _nothing, parallel: int = 2
+        self, store: SurrealStore, *, expired: Callable[[], Awaitable[Expired]] = nothing_expired, parallel: int = 2
     ) -> None:
         self._store = store
         self._expired = expired
@@ -178,12 +175,14 @@ class Ingest:
                 if attempt:
                     await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
                 continue
-            return [
-                Outcome(event.event_id, "expired", created_at=event.created_at)
-                if row.key in buried
-                else _outcome(event, row, next(verdicts), held, written)
-                for event, row in zip(batch, rows, strict=True)
-            ]
+            outcomes = []
+            for event, row in zip(batch, rows, strict=True):
+                if row.key in buried:
+                    outcomes.append(Outcome(event.event_id, "expired", created_at=event.created_at))
+                    continue
+                outcomes.append(_outcome(event, row, next(verdicts), held, written))
+                written.discard(row.key)  # The same event once more is one too many.
+            return outcomes
         text = f"other writers held the same records through {ATTEMPTS} attempts; send it again"
         return [
             Outcome(event.event_id, "failed", created_at=event.created_at, code="busy", error=text) for event in batch
@@ -227,6 +226,9 @@ def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRo
     if verdict.status == "duplicate" and row.key not in written:
         found = held.get(row.key)
         made.status = "duplicate"
+        if found is not None and found.row.head == blocks.ERASED:
+            made.status, made.trace_id = "expired", None
+            return made
         if found is not None and found.row.is_stub and found.row.head is not None:
             found = held.get(found.row.head)
         made.trace_id = found.trace if found is not None else event.trace

@@ -170,7 +170,9 @@ async def opened(settings: Settings) -> AsyncIterator[Services]:
             indexer = await stack.enter_async_context(work())
         checker = Checker(store, index, indexer)
         stack.push_async_callback(checker.close)
-        following = await stack.enter_async_context(Following(store.tail, store, most=settings.max_followers))
+        following = await stack.enter_async_context(
+            Following(store.tail, store, most=settings.max_followers, expired=expiry.current)
+        )
         space = None if shared else Space(settings.data_dir, settings.min_free)
         vitals = await stack.enter_async_context(_vitals(settings, store, index, space))
         services = Services(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vectadb_server.attribution import given_trace
+from vectadb_server.following import Following, Place
 from vectadb_server.stores import tombstones
-from vectadb_server.stores.base import StoreUnavailable, TraceFilter
+from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilter
 from vectadb_server.stores.surreal import SurrealStore
 
 from .making import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, block, line, record_id
@@ -174,8 +177,41 @@ async def test_one_that_ends_anywhere_is_finished_by_retention(
         assert again.index.documents == {}
         assert await again.store.traces(TraceFilter(), limit=9) == []
         assert await tombstones.unfinished(store.segments) == {}
-        assert await again.send(block(("x", MIDNIGHT - 1), ("y", MIDNIGHT))) == ["duplicate"]
+        assert await again.send(block(("x", MIDNIGHT - 1), ("y", MIDNIGHT))) == ["expired"]
         assert (await again.check()).complete
+
+
+async def test_what_was_erased_stays_so_under_the_name_of_another_trace(server: Server) -> None:
+    await server.send(line("a", MIDNIGHT, trace_id="t"))
+    await server.indexer.wait_idle()
+    assert await server.eraser.trace(T) is not None
+    assert await server.send(line("a", MIDNIGHT, trace_id="other")) == ["expired"]
+    assert await server.store.event(record_id("a")) is None
+
+
+async def test_nobody_who_follows_is_told_of_what_was_erased(server: Server) -> None:
+    """Though another one has followed meanwhile, for whom the newest events are kept in memory."""
+    expired = server.ingest._expired
+    async with Following(server.store.tail, server.store, expired=expired) as following, following.joined():
+        await server.send(line("a", MIDNIGHT, trace_id="t"), line("b", MIDNIGHT, trace_id="other"))
+        await server.indexer.wait_idle()
+        assert {record_id("a"), record_id("b")} == set(await told(following))
+        assert await server.eraser.trace(T) is not None
+        await server.indexer.wait_idle()
+        await server.send(line("c", MIDNIGHT, trace_id="other"))
+        await server.indexer.wait_idle()
+        assert [record_id("b"), record_id("c")] == await told(following)
+
+
+async def told(following: Following) -> list[str]:
+    """The ids of the two first events of all that there is to be told."""
+    found: list[str] = []
+    async with asyncio.timeout(30), aclosing(following.follow(EventFilter(), Place(1))) as notes:
+        async for note in notes:
+            found += [note.event.event_id] if note.event is not None else []
+            if len(found) == 2:
+                break
+    return found
 
 
 async def test_a_tombstone_goes_with_its_last_day(store: SurrealStore, monkeypatch: pytest.MonkeyPatch) -> None:

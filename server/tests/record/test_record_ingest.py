@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,7 +24,7 @@ from vectadb_server.stores.rows import marked
 from vectadb_server.stores.surreal import SurrealStore
 from vectadb_server.wire import Options
 
-from .making import HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, block, line, posted, record_id
+from .making import DAY, HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, block, line, posted, record_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -269,6 +270,16 @@ async def test_one_id_at_once_from_many_is_accepted_once(store: SurrealStore) ->
     accepted = [outcome.event_id for reply in replies for outcome in reply if outcome.status == "accepted"]
     assert sorted(accepted) == sorted(record_id(log_id) for log_id in made)
     assert {status for reply in replies for status in statuses(reply)} == {"accepted", "duplicate"}
+
+
+async def test_what_comes_twice_in_one_batch_is_accepted_once(store: SurrealStore) -> None:
+    first, other, stranger = line("a", MIDNIGHT), line("b", MIDNIGHT + DAY), posted(str(uuid4()), MIDNIGHT)
+    taker = Ingest(store)
+    batch = [first, first, other, stranger, first, stranger]
+    assert [each.status for each in await taker.ingest(batch, OPTIONS)] == [
+        *("accepted", "duplicate", "accepted", "accepted", "duplicate", "duplicate")
+    ]
+    assert {each.status for each in await taker.ingest(batch, OPTIONS)} == {"duplicate"}
 
 
 async def test_what_is_over_the_horizon_is_expired_by_the_time_of_the_record(store: SurrealStore) -> None:

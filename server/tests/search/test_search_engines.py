@@ -352,6 +352,21 @@ async def test_a_day_is_made_anew_beside_what_answers(engine: EdgeSearch, make: 
     assert await engine.begin("2026-01-01")  # once more is once more
 
 
+async def test_what_we_say_of_an_event_is_found_by_meaning_and_by_no_word(
+    engine: EdgeSearch, make: Callable[..., Document]
+) -> None:
+    said, other = make("kyiv", about="the user asked about the weather"), make("user weather")
+    await engine.upsert([said, other])
+    everywhere = SearchFilter()
+    found = await engine.search("user weather", mode="text", where=everywhere, limit=9)
+    assert [hit.event_id for hit in found] == [other.event_id]
+    with_it = await engine.search("the user asked about the weather", mode="semantic", where=everywhere, limit=9)
+    [alone] = WordLlama().embed(["kyiv"])
+    [asked] = WordLlama().embed(["the user asked about the weather"])
+    scores = {hit.event_id: hit.score for hit in with_it}
+    assert scores[said.event_id] > 0.5 > math.fsum(a * b for a, b in zip(alone, asked, strict=True))
+
+
 async def test_survey_and_listing_tell_every_document(engine: EdgeSearch, make: Callable[..., Document]) -> None:
     made = [make("load", trace=f"t{n}", event_id=f"event {n}" if n % 2 else str(uuid.UUID(int=n))) for n in range(50)]
     await engine.upsert(made)

@@ -221,6 +221,8 @@ class Share(msgspec.Struct):
 class Figures(msgspec.Struct):
     """Counts over a stretch of time; ``traces`` started in it, ``failed`` of them in vain; ``latency_ms`` is theirs.
 
+    A quarter of an hour of a stream is no such trace; tokens, cost and ``models`` are of what was called in it, too.
+
     ``models``: what those traces called, the most called first, at most 100.
     """
 

@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class Document(msgspec.Struct, kw_only=True):
-    """One event as the search index sees it. ``us``: event time, microseconds; ``day``: UTC day of its segment."""
+    """One event as the search index sees it. ``us``: event time, microseconds; ``day``: UTC day of its segment.
+
+    ``text`` is what the event says; ``about`` is what we say of it, by which it is found by meaning, and by no word.
+    """
 
     event_id: str
     day: str
@@ -32,6 +35,12 @@ class Document(msgspec.Struct, kw_only=True):
     system: str | None = None
     log_group: str | None = None
     log_stream: str | None = None
+    about: str = ""
+
+    @property
+    def meaning(self) -> str:
+        """The text that an embedder is given."""
+        return f"{self.about}\n{self.text}" if self.about else self.text
 
 
 class SearchFilter(msgspec.Struct, kw_only=True, frozen=True):

@@ -256,7 +256,7 @@ class EdgeSearch:
     async def _upsert(self, documents: list[Document]) -> None:
         vectors = None
         if self._embedder is not None:
-            vectors = await self._embedder.embed([document.text for document in documents])
+            vectors = await self._embedder.embed([document.meaning for document in documents])
         await self._write(Upsert(next(self._numbers), documents, vectors))
 
     async def _opening(self) -> Open:

@@ -291,7 +291,7 @@ class Index:
 def vectors_of(documents: Sequence[Document], vectors: Sequence[bytes] | None, embedder: Embedder) -> list[list[float]]:
     """Return the vectors of documents: those that came with them, else the embedder's."""
     if vectors is None:
-        return embedder.embed([document.text for document in documents])
+        return embedder.embed([document.meaning for document in documents])
     return [numbers(vector, embedder.size) for vector in vectors]
 
 

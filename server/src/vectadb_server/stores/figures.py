@@ -98,9 +98,12 @@ def _stretches(since: int, until: int) -> Iterator[tuple[int, int]]:
 
 def _add(found: Stats, trace: Trace, since: int, bucket: int) -> None:
     each = found.buckets[(trace.start - since) // bucket]
-    ended = [trace.end - trace.start] if trace.status in ("ok", "error") else []
-    each.traces += 1
-    each.failed += trace.status == "error"
+    # A quarter of an hour of a stream is no trace that lists show; what was called in it counts all the same.
+    counted = trace.basis != "time_window"
+    failed = counted and trace.status == "error"
+    ended = [trace.end - trace.start] if counted and trace.status in ("ok", "error") else []
+    each.traces += counted
+    each.failed += failed
     each.input_tokens += trace.tokens.input or 0
     each.output_tokens += trace.tokens.output or 0
     each.durations += ended
@@ -110,8 +113,7 @@ def _add(found: Stats, trace: Trace, since: int, bucket: int) -> None:
         for kind in (found.tools,) if calls.kind == "tool" else (found.models, each.models):
             _tally(kind, calls.name, calls.count, calls.errors, calls.tokens, calls.cost_usd, calls.durations)
     if trace.agent_id is not None:
-        failed = int(trace.status == "error")
-        _tally(found.agents, trace.agent_id, 1, failed, trace.tokens, trace.cost_usd, ended)
+        _tally(found.agents, trace.agent_id, int(counted), int(failed), trace.tokens, trace.cost_usd, ended)
 
 
 def _tally(
