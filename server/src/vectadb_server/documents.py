@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vectadb_server import vocabulary as vocab
 from vectadb_server.stores.base import Document
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 #: Characters of a document, its first and its last, where a traceback names the error: few words stand between.
 HEAD, TAIL = 3_000, 1_000
+#: Characters of what else is found by its words. A value of so many that stands in the text is not said again.
+REST, LONG = 1_000, 20
 
 
 def document(stored: StoredEvent) -> Document:
     """Return the event as the search index sees it."""
     event = stored.event
     source = event.source
+    text = text_of(event)
     return Document(
         event_id=event.event_id,
         day=stored.key[0],
-        text=text_of(event),
+        text=text,
         about=_ABOUT.get(event.event_type, ""),
+        rest=_rest(event.properties, text),
         us=event.timestamp,
         event_type=event.event_type,
         agent_id=event.agent_id,
@@ -67,3 +71,22 @@ def text_of(event: Event) -> str:
     if isinstance(error, str):
         said.insert(0, error)
     return clip("\n".join(dict.fromkeys(part for part in said if part)), HEAD, TAIL).strip()
+
+
+def _rest(properties: dict[str, Any], text: str) -> str:
+    """Return the texts and whole numbers in the properties, at any depth: order numbers, names of hosts."""
+    found: dict[str, None] = {}
+    size = 0
+    left: list[Any] = [properties]
+    while left and size < REST:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += reversed(value.values())
+        elif isinstance(value, list):
+            left += reversed(value)
+        elif isinstance(value, str | int) and not isinstance(value, bool):
+            said = str(value)
+            if said not in found and (len(said) < LONG or said not in text):
+                found[said] = None
+                size += len(said) + 1
+    return "\n".join(found)[:REST]

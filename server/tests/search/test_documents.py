@@ -28,3 +28,25 @@ def test_what_an_event_is_stands_beside_its_words() -> None:
     assert made.meaning == "the user asked\nweather in kyiv"
     plain = event(event_type="log", properties={"message": "weather in kyiv"})
     assert document(StoredEvent(("2026-01-01", plain.event_id), plain)).meaning == "weather in kyiv"
+
+
+def test_what_else_stands_in_an_event_is_found_by_its_words() -> None:
+    inner = {"customer": {"name": "panda", "tags": ["red", 7]}, "input": "x"}
+    properties = {"message": "payment declined for long", "order_id": "giraffe", "n": 12, "t": 0.5, "tool_input": inner}
+    found = event(event_type="log", properties=properties)
+    made = document(StoredEvent(("2026-01-01", found.event_id), found))
+    assert made.text == "payment declined for long"
+    assert made.rest.split("\n") == ["giraffe", "12", "panda", "red", "7", "x"]
+    assert "giraffe" not in made.meaning
+    assert set(terms(made.words)) >= {"declined", "giraffe", "panda"}
+
+
+def test_of_what_else_stands_in_an_event_there_is_no_end_but_this() -> None:
+    deep: Any = "x" * 5_000
+    for number in range(60):
+        deep = {"a": [deep, f"value {number}"]}
+    found = event(
+        event_type="log", properties={"message": "m", "deep": deep, "more": [f"more {n}" for n in range(9_999)]}
+    )
+    made = document(StoredEvent(("2026-01-01", found.event_id), found))
+    assert len(made.rest) == 1_000

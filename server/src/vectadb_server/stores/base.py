@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Document(msgspec.Struct, kw_only=True):
     """One event as the search index sees it. ``us``: event time, microseconds; ``day``: UTC day of its segment.
 
-    ``text`` is what the event says; ``about`` is what we say of it, by which it is found by meaning, and by no word.
+    ``text`` is what the event says, found by meaning and by word. By meaning alone it is found by ``about``, what we
+    say of it, and by word alone by ``rest``, what else stands in it.
     """
 
     event_id: str
@@ -36,11 +37,17 @@ class Document(msgspec.Struct, kw_only=True):
     log_group: str | None = None
     log_stream: str | None = None
     about: str = ""
+    rest: str = ""
 
     @property
     def meaning(self) -> str:
         """The text that an embedder is given."""
         return f"{self.about}\n{self.text}" if self.about else self.text
+
+    @property
+    def words(self) -> str:
+        """The text whose words are indexed."""
+        return f"{self.text}\n{self.rest}" if self.rest else self.text
 
 
 class SearchFilter(msgspec.Struct, kw_only=True, frozen=True):

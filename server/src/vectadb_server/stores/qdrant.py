@@ -259,7 +259,7 @@ def _day(kept: dict[str, Any] | None) -> str:
 def _point(point: str, document: Document, vector: list[float]) -> models.PointStruct:
     # A vector without direction or words would match anything: it is left out.
     vectors: dict[str, Any] = {"dense": vector} if any(vector) else {}
-    indices, weights = sparse(document.text)
+    indices, weights = sparse(document.words)
     if indices:
         vectors["words"] = models.SparseVector(indices=indices, values=weights)
     return models.PointStruct(id=point, vector=vectors, payload={**payload(point, document), "day": document.day})
