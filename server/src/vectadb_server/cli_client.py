@@ -51,10 +51,7 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 def trace_path(trace_id: str) -> str:
     """Return the path of a trace, given by its id or by the one that its events were sent with."""
-    from vectadb_server.attribution import given_trace
-
-    # A slash would end the path's segment, escaped or not.
-    return f"/api/v1/traces/{quote(given_trace(trace_id) if '/' in trace_id else trace_id, safe='')}"
+    return f"/api/v1/traces/{quote(trace_id, safe='')}"
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -213,5 +213,27 @@ async def test_what_is_too_much_to_count_is_refused(fake: Any, memory: Any) -> N
 
 
 def test_a_blank_type_is_one_and_no_filter_left_out() -> None:
-    assert listed([" \t"]) == (" \t",)
-    assert listed(["", "a, b,,", "c"]) == ("a", "b", "c")
+    assert listed("type", [" \t"]) == (" \t",)
+    assert listed("type", ["", "a, b,,", "c"]) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("traces?basis=x", "basis: found 'x'; expected one of trace_id, request_id, session_id, "),
+        ("events?error=yes", "error: found 'yes'; expected one of true, false"),
+        ("events?limit=many", "limit: found 'many': Expected `int"),
+        ("events?limit=0", "limit: found '0': Expected `int` >= 1"),
+        ("events?type=" + ",".join(map(str, range(101))), "type: found 101 items; expected at most 100"),
+        (
+            "stats?until=1970-01-01T00:00:00Z",
+            "since (1970-01-01T00:00:00.000000Z) is not before until (1970-01-01T00:00:00Z)",
+        ),
+    ],
+)
+async def test_a_wrong_parameter_is_named_with_what_was_found_and_what_is_possible(
+    client: Any, asked: str, said: str
+) -> None:
+    reply = await client.get(f"/api/v1/{asked}")
+    assert reply.status_code == 400
+    assert reply.json()["message"].startswith(said)

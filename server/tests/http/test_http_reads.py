@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -365,3 +366,19 @@ async def test_many_readers_at_once(client: Any, unique: Any) -> None:
     replies = await asyncio.gather(*(client.get(f"{TRACES}/{unique}") for _ in range(20)))
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.text for reply in replies}) == 1
+
+
+async def test_an_id_may_hold_slashes(client: Any, unique: str) -> None:
+    session, trace, odd = f"{unique}/a/1", f"{unique}/t", f"{unique}%2Ft"
+    await client.take(at(0, session_id=session, trace_id=trace), at(1, session_id=session, trace_id=odd))
+    january = {"since": "2026-01-31T00:00:00Z", "until": "2026-02-01T00:00:00Z"}
+    reply = await client.get(f"/api/v1/sessions/{quote(session, safe='')}", params=january)
+    assert session in (reply.json()["message"] if reply.status_code == 404 else reply.json()["session"]["session_id"])
+    for each in (trace, odd):
+        path = f"{TRACES}/{quote(each, safe='')}"
+        whole = await client.ok(path)
+        assert [item["given_trace_id"] for item in whole["events"]] == [each]
+        assert (await client.ok(f"{path}/outline"))["trace"] == whole["trace"]
+    lacking = await client.get(f"{TRACES}/{unique}%2fnone")
+    assert (lacking.status_code, lacking.json()["message"].split(". ")[0]) == (404, f"no trace '{unique}/none'")
+    assert (await client.get(f"{TRACES}/{unique}/t")).status_code == 404

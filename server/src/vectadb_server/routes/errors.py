@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 from litestar import Request, Response
 from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
+from litestar.params import QueryParameter
 
 from vectadb_server import logs
 from vectadb_server.stores.base import SearchUnavailable, StoreUnavailable
@@ -101,8 +102,30 @@ def _by_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Respo
     elif error.status_code == 405:
         message = f"{request.url.path} does not take {request.method}. Next: GET /schema lists what there is"
     elif isinstance(error.extra, list) and error.extra:
-        message = "; ".join(f"{item.get('key', 'body')}: {item['message']}" for item in error.extra)
+        message = "; ".join(_wrong(request, item.get("key", "body"), item["message"]) for item in error.extra)
     return _reply(Refusal(error.status_code, message, headers=headers))
+
+
+def _wrong(request: Request[Any, Any, Any], name: str, message: str) -> str:
+    """Say what is wrong with a parameter: what was found, and what is possible where there is a choice."""
+    fields = request.route_handler.parsed_fn_signature.parameters.values()
+    for field in fields:
+        if isinstance(field.kwarg_definition, QueryParameter) and field.kwarg_definition.name == name:
+            possible = _choice(field.annotation)
+            found = f"found {request.query_params.get(name, '')[:200]!r}"
+            return (
+                f"{name}: {found}; expected one of {', '.join(possible)}" if possible else f"{name}: {found}: {message}"
+            )
+    return f"{name}: {message}"
+
+
+def _choice(annotation: Any) -> list[str]:
+    """Return what a parameter of this type can be, where that is one of a few."""
+    if annotation is bool:
+        return ["true", "false"]
+    if get_origin(annotation) is Literal:
+        return [str(each) for each in get_args(annotation)]
+    return [each for part in get_args(annotation) for each in _choice(part)]
 
 
 def _unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -7,11 +7,12 @@ import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vectadb_server import ids, keys, logs
 from vectadb_server.routes.enforce import is_owner
 from vectadb_server.routes.errors import body_of
+from vectadb_server.routes.queries import SLASH
 from vectadb_server.settings import is_loopback
 from vectadb_server.stores.base import StoreUnavailable
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     App = Callable[[Any, Any, Any], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
+_ESCAPED_SLASH = re.compile("%2f", re.IGNORECASE)
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 # Version ff is invalid; later ones than 00 may have more behind the flags.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -60,6 +62,7 @@ def gate(app: App, services: Services) -> App:
     - While there is no API key and only this machine reaches the server, ``Host`` and ``Origin`` must be this machine
       too: a page of another site whose name was made to point here (DNS rebinding) is refused, and so is what a proxy
       forwards. A page of another origin may not write, anywhere, unless ``cors_origins`` names it.
+    - An escaped slash in the path is part of an id: :data:`SLASH` stands for it.
     - Each reply carries the headers that keep browsers from making more of it than it is.
     - Each request is counted with its duration; those that fail are logged.
     """
@@ -70,6 +73,7 @@ def gate(app: App, services: Services) -> App:
             await app(scope, receive, send)
             return
         began = time.perf_counter()
+        _keep_slashes(scope)
         headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
         given = headers.get(b"x-request-id", "")
         parent = _TRACEPARENT.fullmatch(headers.get(b"traceparent", ""))
@@ -122,6 +126,13 @@ def gate(app: App, services: Services) -> App:
             logs.request_id.reset(token)
 
     return through
+
+
+def _keep_slashes(scope: Any) -> None:
+    """Let an escaped slash in the path be part of an id: unescaped, as the server has it, it would end its segment."""
+    raw = scope.get("raw_path") or b""
+    if b"%2f" in raw.lower():
+        scope["path"] = unquote(_ESCAPED_SLASH.sub(SLASH, raw.decode("latin-1")))
 
 
 async def _keyed(services: Services) -> bool:

@@ -16,7 +16,7 @@ from vectadb_server.attribution import given_trace
 from vectadb_server.model import Basis, SpanStatus
 from vectadb_server.routes.errors import Refusal
 from vectadb_server.stores.base import Cursor, EventFilter, TraceFilter
-from vectadb_server.times import parse_when
+from vectadb_server.times import parse_when, rfc3339
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
@@ -117,7 +117,7 @@ def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRout
             raise Refusal(400, f"query parameter {name!r} is given {count} times; expected once", code="invalid_query")
 
 
-def listed(values: list[str] | None) -> tuple[str, ...]:
+def listed(name: str, values: list[str] | None) -> tuple[str, ...]:
     """Return the items of a parameter that may be repeated, or be a comma list; one without a comma is taken as it is.
 
     Raises:
@@ -125,7 +125,8 @@ def listed(values: list[str] | None) -> tuple[str, ...]:
     """
     found = tuple(dict.fromkeys(item for value in values or () for item in _items(value)))
     if len(found) > _MOST_LISTED:
-        raise Refusal(400, f"a list of {len(found)} items; at most {_MOST_LISTED} are possible", code="invalid_query")
+        text = f"{name}: found {len(found)} items; expected at most {_MOST_LISTED}"
+        raise Refusal(400, text, code="invalid_query")
     return found
 
 
@@ -141,7 +142,7 @@ def among(name: str, values: list[str] | None, known: tuple[T, ...]) -> tuple[T,
     Raises:
         Refusal: 400, one is not among them.
     """
-    found = tuple(item.strip() for item in listed(values))
+    found = tuple(item.strip() for item in listed(name, values))
     for item in found:
         if item not in known:
             text = f"{name}: found {item!r}; expected some of {', '.join(map(str, known))}"
@@ -187,8 +188,18 @@ def span_of_time(since: str | None, until: str | None, now: int, *, back: int) -
     start = when("since", since, now, max(0, end - back))
     assert start is not None
     if start >= end:
-        raise Refusal(400, f"since ({since}) is not before until ({until or 'now'})", code="invalid_query")
+        text = f"since ({since or rfc3339(start)}) is not before until ({until or 'now'})"
+        raise Refusal(400, text, code="invalid_query")
     return start, end
+
+
+SLASH = "\x1f"
+"""Stands in a path for a slash within an id. No id holds the character itself (:func:`~.escapes.held_name`)."""
+
+
+def in_path(text: str) -> str:
+    """Return an id that stood in the path."""
+    return text.replace(SLASH, "/")
 
 
 def trace_named(text: str | None) -> str | None:
@@ -235,13 +246,13 @@ def event_filter(
         trace=trace_named(trace),
         session_id=session or None,
         agent_id=agent or None,
-        event_types=listed(types),
+        event_types=listed("type", types),
         log_group=log_group or None,
         log_stream=log_stream or None,
         since=when("since", since, now),
         until=when("until", until, now),
         request_id=request_id or None,
-        levels=tuple(name.strip().upper() for name in listed(levels)),
+        levels=tuple(name.strip().upper() for name in listed("level", levels)),
         failed=error,
         tool=tool or None,
         model=model or None,
@@ -284,7 +295,7 @@ def trace_filter(
         model=model or None,
         min_duration=length("min_duration", min_duration) if min_duration else None,
         failed=error,
-        event_types=listed(types),
+        event_types=listed("type", types),
         log_group=log_group or None,
         text=text or None,
     )

@@ -125,7 +125,7 @@ async def get_similar(
         trace=trace,
         session=session,
         agent=agent,
-        type=list(q.listed(event_type)),
+        type=list(q.listed("type", event_type)),
         log_group=log_group,
         log_stream=log_stream,
         since=since,

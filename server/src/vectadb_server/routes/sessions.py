@@ -119,6 +119,7 @@ async def read_session(
 
     Both are about traces that started in a stretch of time, by default the last 31 days, at most 366.
     """
+    session_id = q.in_path(session_id)
     start, end = q.span_of_time(since, until, services.now(), back=_LONGEST)
     _bounded(start, end, _LONGEST_OF_ONE)
     group = await services.record.group("session", session_id, start, end)

@@ -100,6 +100,7 @@ async def read_trace(
     fields: q.Fields = None,
 ) -> Response[WholeTrace]:
     """Read one trace: its summary, all its events by time, and its spans."""
+    trace_id = q.in_path(trace_id)
     events, summary, found = await _built(services, q.trace_named(trace_id) or "", trace_id)
     whole = WholeTrace(
         trace_reply(summary), [event_reply(event) for event in events], [span_reply(span) for span in found]
@@ -121,6 +122,7 @@ async def read_outline(
 
     Of a large trace it is what the indexer has seen, as in lists; events of the last seconds may be missing.
     """
+    trace_id = q.in_path(trace_id)
     named = q.trace_named(trace_id) or ""
     summary = await services.record.trace(named)
     found = None if summary is None else services.outlines.of(summary)
@@ -164,6 +166,7 @@ async def delete_trace(
     Its events are gone when this answers; lists of traces and search follow within seconds. A trace of the basis
     `time_window` is a quarter of an hour of a stream or agent: that is what is erased, and stays empty.
     """
+    trace_id = q.in_path(trace_id)
     if services.eraser is None:
         raise Refusal(404, "this server has no record to erase from")
     try:
