@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from vectadb_server import vocabulary as vocab
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vectadb_server.model import Event, Trace
     from vectadb_server.stores.base import EventFilter, TraceFilter
 
@@ -63,7 +65,22 @@ def is_trace(trace: Trace, where: TraceFilter) -> bool:
 def _says(text: str, event: Event) -> bool:
     if event.raw is not None and text in event.raw.lower():
         return True
-    return as_json(text) in msgspec.json.encode(event.properties).decode().lower()
+    if as_json(text) not in msgspec.json.encode(event.properties).decode().lower():
+        return False
+    return any(text in said.lower() for said in _texts(event.properties))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield keys and values, at any depth, as people read them."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    else:
+        yield value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def as_json(text: str) -> str:

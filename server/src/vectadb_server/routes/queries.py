@@ -80,8 +80,9 @@ After = Annotated[
     str | None,
     QueryParameter(
         name="cursor",
-        description="`next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A "
-        "page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long.",
+        description="`next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but "
+        "a trace or session whose start a late event moves back may come once more. A page may be short, even empty, "
+        "and have a `next_cursor`: looking any longer would have taken too long.",
     ),
 ]
 
