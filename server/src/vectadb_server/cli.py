@@ -31,18 +31,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         _parser().print_help(sys.stderr)
         raise SystemExit(WRONG_USE)
-    options = _parser().parse_args(given)
+    parser = _parser()
+    for argument in given:
+        if any("\ud800" <= letter <= "\udfff" for letter in argument):
+            parser.error(f"found {os.fsencode(argument)!r} on the command line; expected UTF-8")
+    command = "vectadb"
     try:
-        return int(options.run(options))
+        options = parser.parse_args(given)
+        command = f"vectadb {options.command}"
+        code = int(options.run(options))
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except CommandError as error:
-        print(f"vectadb {options.command}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return CANNOT_WORK
     except BrokenPipeError:
         # Whoever read our output has left; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CANNOT_WORK
+    except OSError as error:
+        print(f"{command}: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # What is buffered would fail again.
+        return CANNOT_WORK
     except KeyboardInterrupt:
         return SECOND_SIGNAL
+    return code
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

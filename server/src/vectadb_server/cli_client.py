@@ -50,7 +50,13 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def trace_path(trace_id: str) -> str:
-    """Return the path of a trace, given by its id or by the one that its events were sent with."""
+    """Return the path of a trace, given by its id or by the one that its events were sent with.
+
+    Raises:
+        CommandError: it is no id.
+    """
+    if trace_id in ("", ".", ".."):  # No path has these.
+        raise CommandError(f"found {trace_id!r}; expected the id of a trace. Next: `vectadb traces` lists them")
     return f"/api/v1/traces/{quote(trace_id, safe='')}"
 
 
@@ -75,6 +81,8 @@ def a_server(options: argparse.Namespace) -> Iterator[None]:
         try:
             ask(options, "GET", "/health")
         except NoServer as error:
+            if options.url or os.environ.get("VECTADB_URL"):
+                raise  # Whoever names a server does not mean the directory that happens to be here.
             options.data_dir = _data_dir(options)
             if not (options.data_dir / "record").is_dir():
                 raise CommandError(f"{error}; or with --data-dir the directory of one that is stopped") from None
@@ -158,6 +166,8 @@ def _client(options: argparse.Namespace, silence: float = 60) -> Iterator[httpx.
             if not remote and owner_socket.answers(data_dir):
                 transport = httpx.HTTPTransport(uds=stack.enter_context(owner_socket.reachable(data_dir)))
                 client = httpx.Client(base_url="http://localhost", timeout=silence, transport=transport)
+            elif given:
+                raise NoServer(f"{data_dir}: no server answers there. Next: start it with `vectadb serve`")
             else:
                 # A proxy from the environment would not reach this machine's own loopback.
                 local = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
@@ -167,9 +177,12 @@ def _client(options: argparse.Namespace, silence: float = 60) -> Iterator[httpx.
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise CommandError(f"{url} is no URL of a server; right would be {DEFAULT_URL}") from None
     except httpx.ConnectError:
+        if given:
+            raise NoServer(f"{data_dir}: its server is gone. Next: look at its log, and start it again") from None
         text = "start one with `vectadb serve`, or name another with --url or VECTADB_URL"
         raise NoServer(f"no server answers at {url}. Next: {text}") from None
     except httpx.HTTPError as error:
+        url = str(data_dir) if given else url
         raise CommandError(f"{url} did not answer: {str(error) or type(error).__name__}") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from vectadb_server.cli_client import Commands
 
 _PATH = "/api/v1/auth/keys"
+
+
+def rate(text: str) -> float:
+    """Read a number of requests or events per second.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = float(text)
+    if not 0 < found < math.inf:
+        raise ValueError(text)
+    return found
 
 
 def add(commands: Commands) -> None:
@@ -40,8 +53,8 @@ def add(commands: Commands) -> None:
         help="ingest: bring events (all that an agent needs); read: ask; admin: both, keys and upkeep. May be repeated",
     )
     create.add_argument("--expires", metavar="WHEN", help="12h, 30d, 4w, a date, or RFC 3339 (default: never)")
-    create.add_argument("--max-requests-per-second", type=float, metavar="N", help="(default: as the server has it)")
-    create.add_argument("--max-events-per-second", type=float, metavar="N", help="(default: as the server has it)")
+    create.add_argument("--max-requests-per-second", type=rate, metavar="N", help="(default: as the server has it)")
+    create.add_argument("--max-events-per-second", type=rate, metavar="N", help="(default: as the server has it)")
 
     listing = actions.add_parser("list", help="list the keys, without their secrets")
 

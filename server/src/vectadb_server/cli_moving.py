@@ -118,10 +118,13 @@ def _written(options: argparse.Namespace, path: Path) -> None:
     """Have the server's archive at ``path``, whole or not at all."""
     if path.exists():
         raise CommandError(f"{path}: it exists already. Next: give another name")
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
+    import tempfile
+
+    # A name of its own, that only this user may read: another backup may be under way, or somebody's file be there.
+    number, name = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(number, "wb") as file:
             with (
                 pieces(options, "/api/v1/admin/backup", silence=_SILENCE) as come,
                 progress("backing up", "bytes") as told,
@@ -130,9 +133,19 @@ def _written(options: argparse.Namespace, path: Path) -> None:
                     told(file.write(piece))
             file.flush()
             os.fsync(file.fileno())
-        part.rename(path)
+        _put(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _put(part: Path, path: Path) -> None:
+    """Give a file its name, unless something else has it by now."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise CommandError(f"{path}: it exists by now. Next: give another name") from None
+    except OSError:  # The file system has no links.
+        part.rename(path)
 
 
 def _held(manifest: Manifest) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def started(data_dir: Path) -> Iterator[str]:
     if not (data_dir / "record").is_dir():
         raise CannotStart(f"{data_dir}: there is no data of VectaDB. Next: check --data-dir")
     command = [sys.executable, "-m", "vectadb_server", "serve", "--host", "127.0.0.1", "--port", "0"]
+    command += ["--log-level", "info", "--json"]  # It says in a line of its log where it listens.
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen([*command, "--data-dir", str(data_dir)], stdout=said, stderr=said) as process,  # noqa: S603 - ourselves

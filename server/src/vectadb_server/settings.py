@@ -76,6 +76,8 @@ _SIZES = 'a size of at least 1 KiB, like "16 MiB" or 16777216'
 _COUNT = "a whole number from 1 to 1000000"
 _SECONDS = "a number of seconds from 0 to 3600"
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+_WAIT = "a number of seconds from 0.1 to 3600"
+Wait = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 Dimensions = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 _RATE = "a number from 0.001 to 1000000"
@@ -186,17 +188,17 @@ class Settings(msgspec.Struct, kw_only=True, frozen=True):
         Count, _about("Most clients of GET /api/v1/events/stream at once; further ones get 503.", _COUNT)
     ] = 64
     max_read_requests: Annotated[Count, _about("Most reads in progress; further ones get 503.", _COUNT)] = 64
-    read_timeout: Annotated[
-        Seconds, _about("Longest time for answering a read, export and live tail apart.", _SECONDS)
-    ] = 30.0
-    header_timeout: Annotated[Seconds, _about("Longest time for a request's headers to arrive.", _SECONDS)] = 10.0
+    read_timeout: Annotated[Wait, _about("Longest time for answering a read, export and live tail apart.", _WAIT)] = (
+        30.0
+    )
+    header_timeout: Annotated[Wait, _about("Longest time for a request's headers to arrive.", _WAIT)] = 10.0
     max_requests_per_second: Annotated[
         Rate | None, _about("Most requests a second with one key that has no number of its own; unset: any.", _RATE)
     ] = None
     max_events_per_second: Annotated[
         Rate | None, _about("Most events a second with one key that has no number of its own; unset: any.", _RATE)
     ] = None
-    body_timeout: Annotated[Seconds, _about("Longest time for a request body to arrive.", _SECONDS)] = 60.0
+    body_timeout: Annotated[Wait, _about("Longest time for a request body to arrive.", _WAIT)] = 60.0
     shutdown_timeout: Annotated[
         Seconds, _about("Longest time that requests in progress are given when the server stops.", _SECONDS)
     ] = 20.0

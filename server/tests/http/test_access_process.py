@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FIRST = "an-operators-own-random-text-0123456789"
 EVENT = {"timestamp": "2026-01-31T12:00:00Z", "raw": "kept"}
+OLDER = {"timestamp": "2026-01-30T12:00:00Z"}
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,24 @@ def test_a_sign_in_and_what_it_follows_end_with_the_key(keyed: Any, make: Any) -
             assert not any(line.startswith("data") for line in lines)
         reply = client.get("/api/v1/traces")
         assert (reply.status_code, "was revoked" in reply.json()["message"]) == (401, True)
+
+
+def test_an_export_ends_with_the_key_and_does_not_look_whole(keyed: Any, make: Any) -> None:
+    key = make("--scope", "read")
+    first = {"Authorization": f"Bearer {FIRST}"}
+    for number in range(5):  # More than the connection holds.
+        events = [{**OLDER, "session_id": "export", "raw": f"{number} {n} {'x' * 8_000}"} for n in range(500)]
+        sent = httpx.post(f"{keyed.url}/api/v1/events/batch", json={"events": events}, headers=first, timeout=60)
+        assert sent.json()["ingested"] == 500
+    headers = {"Authorization": f"Bearer {key}", "Accept": "application/x-ndjson", "Accept-Encoding": "identity"}
+    asked = f"{keyed.url}/api/v1/events?session=export"
+    with httpx.stream("GET", asked, headers=headers, timeout=60) as reply:
+        pieces = reply.iter_raw()
+        assert next(pieces)
+        revoked = httpx.delete(f"{keyed.url}/api/v1/auth/keys/{key.split('_')[1]}", headers=first)
+        assert revoked.json()["revoked"]
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(pieces)
 
 
 def test_whatever_carries_a_key_the_log_does_not(keyed: Any, make: Any) -> None:

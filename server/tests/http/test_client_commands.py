@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -16,10 +17,11 @@ import httpx
 import pytest
 from rich.cells import cell_len
 
-from vectadb_server import cli, render
+from vectadb_server import cli, cli_client, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 WIDE = "天気 is fine 🌞 " * 20
 EVIL = "\x1b[31m[red]bold[/red]\x1b]0;title\x07\r\nnext :smile:"
@@ -187,6 +189,47 @@ def test_no_server(capsys: Any) -> None:
         f"vectadb traces: no server answers at {url}. "
         "Next: start one with `vectadb serve`, or name another with --url or VECTADB_URL\n"
     )
+
+
+@pytest.mark.parametrize("command", [["check"], ["keys", "list"], ["backup", "made.tar"], ["reindex"]])
+def test_who_names_a_server_does_not_mean_the_directory_here(
+    capsys: Any, monkeypatch: Any, tmp_path: Path, command: Any
+) -> None:
+    (tmp_path / "data" / "record").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert cli.main([*command, "--url", url]) == 1
+        monkeypatch.setenv("VECTADB_URL", url)
+        assert cli.main(command) == 1
+    assert capsys.readouterr().err.count(f"no server answers at {url}") == 2
+    assert not [path for path in tmp_path.rglob("*") if path.name not in ("data", "record")]
+
+
+def test_who_names_a_directory_does_not_mean_the_server_at_the_usual_address(tmp_path: Path) -> None:
+    named = argparse.Namespace(data_dir=tmp_path, url=None, api_key=None, api_key_file=None, json=False)
+    with pytest.raises(cli_client.NoServer, match="no server answers there"):
+        cli_client.ask(named, "GET", "/health")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keys", "create", "--name", "x", "--scope", "read", "--max-events-per-second", "nan"], "invalid rate value"),
+        (["search", "\udcff"], "expected UTF-8"),
+    ],
+)
+def test_what_is_no_number_and_no_text_is_wrong_usage(capsys: Any, arguments: Any, said: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert (caught.value.code, said in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize("trace", ["", ".", ".."])
+def test_no_trace_has_an_id_that_no_path_has(capsys: Any, trace: str) -> None:
+    assert cli.main(["trace", trace]) == 1
+    assert "expected the id of a trace" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://[", "http://x:99999"])

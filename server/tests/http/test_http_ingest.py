@@ -181,6 +181,14 @@ async def test_a_swarm_of_tiny_bad_events_is_refused_without_looking_at_each(cli
     assert "smaller batches" in reply.json()["message"]
 
 
+async def test_one_event_of_many_commas_is_taken_though_it_is_unusual(client: Any, unique: Any) -> None:
+    """Its text has more commas than events may have together, and half of a surrogate pair."""
+    raw = f"{'1,' * 30_000}\\ud800"
+    body = f'{{"events": [{{"timestamp": "{WHEN}", "trace_id": "{unique}", "raw": "{raw}"}}]}}'
+    reply = await client.post(BATCH, content=body.encode(), headers=JSON)
+    assert (reply.status_code, reply.json()["ingested"]) == (200, 1)
+
+
 async def test_many_commas_are_no_events(client: Any, unique: Any) -> None:
     vector = {"v": [1] * 3000, "text": "a,b,c" * 1000}
     taken = await client.take(*[event(trace_id=unique, properties=vector)] * 30)

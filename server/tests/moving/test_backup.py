@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from vectadb_server import cli_moving
+from vectadb_server.cli_client import CommandError
 from vectadb_server.stores.rows import unpacked
 from vectadb_server.stores.surreal import SurrealStore
 
@@ -131,9 +133,31 @@ def test_there_is_one_at_a_time_and_one_that_is_broken_off_leaves_nothing(tmp_pa
     (data_dir / "record" / ".snapshot" / "meta").mkdir(parents=True)
     with serving(data_dir) as server:
         assert not (data_dir / "record" / ".snapshot").exists()
-        run("backup", tmp_path / "backup.tar", "--data-dir", data_dir)
+        mine = tmp_path / "backup.tar.part"
+        mine.write_text("mine")
+        run("backup", tmp_path / "backup.tar", "--data-dir", data_dir, VECTADB_LOG_LEVEL="warning")
+        assert mine.read_text() == "mine"
+        assert sorted(path.name for path in tmp_path.glob("backup*")) == ["backup.tar", "backup.tar.part"]
         again = run("backup", tmp_path / "backup.tar", "--data-dir", data_dir, code=1)
         assert "exists already" in again.stderr
+
+
+def test_what_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    made, part = tmp_path / "backup.tar", tmp_path / "part"
+    part.write_text("new")
+    made.write_text("mine")
+    with pytest.raises(CommandError, match="it exists by now"):
+        cli_moving._put(part, made)
+    assert made.read_text() == "mine"
+    made.unlink()
+    cli_moving._put(part, made)
+    assert made.read_text() == "new"
+
+
+def test_a_stopped_server_s_directory_is_worked_on_whatever_the_log_level(tmp_path: Path) -> None:
+    with serving(tmp_path / "data"):
+        pass
+    run("keys", "list", "--data-dir", tmp_path / "data", VECTADB_LOG_LEVEL="error")
 
 
 def test_a_server_that_dies_in_the_middle_leaves_no_file(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ async def list_events(
     )
     return await lists.answer(
         request,
+        services,
         lists.Shape("events", EventReply, fields, output, limit, usual=100),
         partial(services.record.event_page, where),
         event_reply,

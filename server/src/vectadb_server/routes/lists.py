@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from litestar import Response
 from litestar.response import Stream
 
+from vectadb_server.routes.enforce import still_in
 from vectadb_server.routes.errors import Refusal
 from vectadb_server.routes.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from litestar import Request
 
+    from vectadb_server.services import Services
     from vectadb_server.stores.base import Cursor, Page
 
 T = TypeVar("T")
@@ -47,6 +50,7 @@ class Shape(NamedTuple):
 
 async def answer(
     request: Request[Any, Any, Any],
+    services: Services,
     shape: Shape,
     ask: Ask[T],
     reply: Callable[[T], msgspec.Struct],
@@ -57,7 +61,7 @@ async def answer(
     """Answer a list.
 
     As JSON ``{name: items, "next_cursor": …}``. As NDJSON everything from ``after`` on, one item a line, read while it
-    is sent; a failure in the middle ends the connection without the reply's proper end.
+    is sent; a failure in the middle ends the connection without the reply's proper end, and so does the end of the key.
 
     Raises:
         Refusal: 400, the fields or the format are unknown.
@@ -66,7 +70,13 @@ async def answer(
     if _wants_lines(request, shape.format):
         first = await ask(limit=min(shape.limit or _EXPORTED, _EXPORTED), after=after)
         # What fails at once is told with a status.
-        lines = _lines(first, ask, shape.limit, lambda item: chosen.of(reply(item)) if chosen else reply(item))
+        lines = _lines(
+            first,
+            ask,
+            shape.limit,
+            lambda item: chosen.of(reply(item)) if chosen else reply(item),
+            partial(still_in, services, request),
+        )
         headers = {"Vary": "Accept, Accept-Encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
@@ -94,7 +104,13 @@ def _wants_lines(request: Request[Any, Any, Any], asked: str | None) -> bool:
     return NDJSON in request.headers.get("accept", "")
 
 
-async def _lines(page: Page[T], ask: Ask[T], limit: int | None, reply: Callable[[T], Any]) -> AsyncIterator[bytes]:
+async def _lines(
+    page: Page[T],
+    ask: Ask[T],
+    limit: int | None,
+    reply: Callable[[T], Any],
+    admitted: Callable[[], Awaitable[bool]],
+) -> AsyncIterator[bytes]:
     left = limit
     while True:
         if page.items:
@@ -102,6 +118,8 @@ async def _lines(page: Page[T], ask: Ask[T], limit: int | None, reply: Callable[
         left = None if left is None else left - len(page.items)
         if page.next is None or left == 0:
             return
+        if not await admitted():
+            raise Refusal(401, "the key is not taken any more: what was asked for is not all sent")
         page = await ask(limit=min(left or _EXPORTED, _EXPORTED), after=page.next)
 
 

@@ -161,7 +161,7 @@ async def _list(
         return base64.urlsafe_b64encode(made).decode().rstrip("=")
 
     place = None if after is None else Cursor(after.us, after.id)
-    return await lists.answer(request, shape, ask, reply, after=place, cursor=written)
+    return await lists.answer(request, services, shape, ask, reply, after=place, cursor=written)
 
 
 def _bounded(start: int, end: int, most: int) -> None:

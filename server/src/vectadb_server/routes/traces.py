@@ -80,6 +80,7 @@ async def list_traces(
     )
     return await lists.answer(
         request,
+        services,
         lists.Shape("traces", TraceReply, fields, output, limit, usual=50),
         partial(services.record.trace_page, where),
         trace_reply,
