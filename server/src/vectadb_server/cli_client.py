@@ -81,10 +81,9 @@ def a_server(options: argparse.Namespace) -> Iterator[None]:
         try:
             ask(options, "GET", "/health")
         except NoServer as error:
-            if options.url or os.environ.get("VECTADB_URL"):
-                raise  # Whoever names a server does not mean the directory that happens to be here.
             options.data_dir = _data_dir(options)
-            if not (options.data_dir / "record").is_dir():
+            # Whoever names a server does not mean the directory that happens to be here.
+            if options.url or os.environ.get("VECTADB_URL") or not (options.data_dir / "record").is_dir():
                 raise CommandError(f"{error}; or with --data-dir the directory of one that is stopped") from None
     if options.data_dir is None or owner_socket.answers(options.data_dir):
         yield

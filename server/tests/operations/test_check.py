@@ -170,13 +170,14 @@ def test_reindexing_goes_on_after_a_sigkill_in_its_middle(serve: Callable[..., A
 def test_without_a_server_it_works_on_the_directory_itself(data: Path, tmp_path: Path) -> None:
     nobody = "http://127.0.0.1:9"
     for command, last in (("check", "are those of the record."), ("reindex", "made anew.")):
-        ended = run(command, "--url", nobody, VECTADB_DATA_DIR=str(data))
+        ended = run(command, "--data-dir", str(data))
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout.rstrip().endswith(last)
-        ended = run(command, "--url", nobody, VECTADB_DATA_DIR=str(tmp_path / "none"))
-        assert ended.returncode == 1
-        assert "no server answers at http://127.0.0.1:9" in ended.stderr
-        assert "--data-dir" in ended.stderr
+        for folder in (data, tmp_path / "none"):  # Who names a server means that one.
+            ended = run(command, "--url", nobody, VECTADB_DATA_DIR=str(folder))
+            assert ended.returncode == 1
+            assert "no server answers at http://127.0.0.1:9" in ended.stderr
+            assert "--data-dir" in ended.stderr
         ended = run(command, "--data-dir", str(tmp_path / "none"))
         assert (
             ended.stderr == f"vectadb {command}: {tmp_path}/none: there is no data of VectaDB. Next: check --data-dir\n"
