@@ -78,7 +78,7 @@ async def test_what_comes_late_is_held_and_says_nothing(new_store: Opener) -> No
     # Also where the setting is lengthened later.
     async with Server(store) as lenient:
         assert await lenient.send(late) == ["expired"]
-        assert await lenient.send(block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), event_type="error")) == ["duplicate"]
+        assert await lenient.send(block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), event_type="error")) == ["expired"]
 
 
 async def test_days_get_old(new_store: Opener) -> None:

@@ -1472,7 +1472,7 @@ export interface operations {
                 format?: string | null;
                 /** @description Most items in the reply. */
                 limit?: number | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
@@ -2036,7 +2036,7 @@ export interface operations {
                 since?: string | null;
                 /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
@@ -2348,7 +2348,7 @@ export interface operations {
                 format?: string | null;
                 /** @description Most items in the reply. */
                 limit?: number | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
@@ -2660,7 +2660,7 @@ export interface operations {
                 format?: string | null;
                 /** @description Most items in the reply. */
                 limit?: number | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
@@ -2736,7 +2736,7 @@ export interface operations {
                 fields?: string | null;
                 /** @description Most items in the reply. */
                 limit?: number | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
@@ -2826,7 +2826,7 @@ export interface operations {
                 format?: string | null;
                 /** @description Most items in the reply. */
                 limit?: number | null;
-                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
+                /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
             };
             header?: never;
