@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -82,28 +83,43 @@ def located(text: str) -> Iterator[tuple[str, int, int]]:
             yield term, found.start() + start, found.start() + end
 
 
-def sparse(text: str) -> tuple[list[int], list[float]]:
+def sparse(text: str, about: str = "") -> tuple[list[int], list[float]]:
     """Return the sparse vector of a document: hashed words, no index twice, and the weight of each.
 
-    Both lists are empty where the text has no word.
+    Both lists are empty where the text has no word. Words of ``about`` stand for themselves: a query has them as such.
     """
     known = _remembered
     hashes: list[int] = []
     for chunk in _chunks(text):
         hashes += known.get(chunk) or _hashes(chunk)
+    if hashes and about:
+        hashes += _about(about)
     counts = Counter(hashes)
     length = _K1 * (1 - _B + _B * len(hashes) / _AVERAGE)
     return list(counts), [(_K1 + 1) * n / (n + length) for n in counts.values()]
 
 
-def sparse_query(text: str, most: int = 64) -> list[int]:
-    """Return the hashed words of a query, each once, in order; no more than ``most``."""
+def sparse_query(text: str, most: int = 64, *, about: bool = False) -> list[int]:
+    """Return the hashed words of a query, each once, in order; no more than ``most``.
+
+    ``about``: and those that documents have in what is said of them.
+    """
     found: dict[int, None] = {}
     for chunk in _chunks(text):
         found.update(dict.fromkeys(_hashes(chunk)))
         if len(found) >= most:
             break
-    return list(found)[:most]
+    words = list(found)[:most]
+    return words + [_of_about(word) for word in words] if about else words
+
+
+def _of_about(word: int) -> int:
+    return word ^ 0xFFFF_FFFF
+
+
+@lru_cache(64)
+def _about(text: str) -> tuple[int, ...]:
+    return tuple(_of_about(word) for chunk in _chunks(text) for word in _hashes(chunk))
 
 
 def _chunks(text: str) -> list[str]:

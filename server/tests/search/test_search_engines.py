@@ -360,6 +360,8 @@ async def test_what_we_say_of_an_event_is_found_by_meaning_and_by_no_word(
     everywhere = SearchFilter()
     found = await engine.search("user weather", mode="text", where=everywhere, limit=9)
     assert [hit.event_id for hit in found] == [other.event_id]
+    both = await engine.search("user weather", mode="hybrid", where=everywhere, limit=9)
+    assert {hit.event_id for hit in both} == {said.event_id, other.event_id}
     with_it = await engine.search("the user asked about the weather", mode="semantic", where=everywhere, limit=9)
     [alone] = WordLlama().embed(["kyiv"])
     [asked] = WordLlama().embed(["the user asked about the weather"])

@@ -100,3 +100,12 @@ def test_clipping_keeps_head_and_tail() -> None:
     assert clip("abcdefg", 4, 2) == "abcd\nfg"
     text = "first " + "x " * (HEAD + TAIL) + "ValueError"
     assert {*sparse_query("first ValueError")} <= {*sparse(text)[0]}
+
+
+def test_what_is_said_of_a_text_is_told_from_its_own_words() -> None:
+    plain, told = sparse("kyiv weather"), sparse("kyiv weather", "the user asked")
+    assert told[0][:2] == plain[0]
+    assert len(told[0]) == 5
+    assert set(sparse_query("user weather")) & set(told[0]) == set(sparse_query("weather"))
+    assert len(set(sparse_query("user weather", about=True)) & set(told[0])) == 2
+    assert sparse("", "the user asked") == ([], [])

@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Document(msgspec.Struct, kw_only=True):
     """One event as the search index sees it. ``us``: event time, microseconds; ``day``: UTC day of its segment.
 
-    ``text`` is what the event says, found by meaning and by word. By meaning alone it is found by ``about``, what we
-    say of it, and by word alone by ``rest``, what else stands in it.
+    ``text`` is what the event says, found by meaning and by word; ``rest`` is what else stands in it, found by word.
+    ``about`` is what we say of it: it counts for meaning and in hybrid search, and is no word of the event's.
     """
 
     event_id: str

@@ -194,7 +194,7 @@ class Index:
             if any(dense):
                 rankings.append(_rank((shard, shard.nearest(dense, where, depth)) for shard in shards))
         if mode != "semantic":
-            words = sparse_query(query)
+            words = sparse_query(query, about=mode == "hybrid")
             if words:
                 weighed = zip(shards, weigh(shards, words), strict=True)
                 rankings.append(_rank((shard, shard.nearest(query, where, depth)) for shard, query in weighed))

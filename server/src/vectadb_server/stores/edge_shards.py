@@ -371,7 +371,7 @@ def _make(path: Path, size: int) -> None:
 def _point(point: str, document: Document, vector: list[float]) -> qe.Point:
     # The engine would take a vector without direction or words, and let it match: it is left out.
     vectors: dict[str, Any] = {"dense": vector} if any(vector) else {}
-    indices, weights = sparse(document.words)
+    indices, weights = sparse(document.words, document.about)
     if indices:
         vectors["words"] = qe.SparseVector(indices, weights)
     return qe.Point(point, vectors, payload(point, document))

@@ -146,7 +146,7 @@ class RemoteIndex:
         ways: list[tuple[str, Any]] = []
         if mode != "text" and any(dense := vector_of(query, vector, self._embedder)):
             ways.append(("dense", dense))
-        if mode != "semantic" and (words := sparse_query(query)):
+        if mode != "semantic" and (words := sparse_query(query, about=mode == "hybrid")):
             ways.append(("words", models.SparseVector(indices=words, values=[1.0] * len(words))))
         if not ways:
             return []
@@ -259,7 +259,7 @@ def _day(kept: dict[str, Any] | None) -> str:
 def _point(point: str, document: Document, vector: list[float]) -> models.PointStruct:
     # A vector without direction or words would match anything: it is left out.
     vectors: dict[str, Any] = {"dense": vector} if any(vector) else {}
-    indices, weights = sparse(document.words)
+    indices, weights = sparse(document.words, document.about)
     if indices:
         vectors["words"] = models.SparseVector(indices=indices, values=weights)
     return models.PointStruct(id=point, vector=vectors, payload={**payload(point, document), "day": document.day})
