@@ -66,7 +66,10 @@ def _integer(digits: str) -> int:
 
 
 # A text without an end runs to the end of the body: to look for its end again from each quote in it takes for ever.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+_TOKEN = re.compile(_TEXT + rb"|[\[\]{},]", re.DOTALL)
+#: A text in a body that may be no strict JSON.
+TEXT = re.compile(_TEXT, re.DOTALL)
 
 
 def _split(body: bytes) -> tuple[list[bytes], Any]:

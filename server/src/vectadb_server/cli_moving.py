@@ -142,10 +142,10 @@ def _put(part: Path, path: Path) -> None:
     """Give a file its name, unless something else has it by now."""
     try:
         os.link(part, path)
-    except FileExistsError:
-        raise CommandError(f"{path}: it exists by now. Next: give another name") from None
-    except OSError:  # The file system has no links.
-        part.rename(path)
+    except OSError:
+        if path.exists():
+            raise CommandError(f"{path}: it exists by now. Next: give another name") from None
+        part.rename(path)  # The file system has no links.
 
 
 def _held(manifest: Manifest) -> dict[str, Any]:
