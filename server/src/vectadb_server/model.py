@@ -131,7 +131,9 @@ class Calls(msgspec.Struct, kw_only=True):
 class Trace(msgspec.Struct, kw_only=True):
     """Summary of one trace, recomputed from its events whenever they change.
 
-    ``calls``: of each tool, then of each model. ``event_types`` and ``log_groups``: those of its events, by name.
+    ``agents`` and ``sessions``: whose events it has, in the order of the first of each; ``agent_id`` and ``session_id``
+    are the first. ``calls``: of each tool, then of each model. ``event_types`` and ``log_groups``: those of its events,
+    by name.
     """
 
     trace_id: str
@@ -154,5 +156,7 @@ class Trace(msgspec.Struct, kw_only=True):
     first_error: str | None = None
     cost_usd: float | None = None
     calls: list[Calls] = []
+    agents: list[str] = []
+    sessions: list[str] = []
     event_types: list[str] = []
     log_groups: list[str] = []

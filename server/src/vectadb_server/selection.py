@@ -41,8 +41,8 @@ def is_trace(trace: Trace, where: TraceFilter) -> bool:
     calls = {(calls.kind, calls.name) for calls in trace.calls}
     return (
         (not where.statuses or trace.status in where.statuses)
-        and where.agent_id in (None, trace.agent_id)
-        and where.session_id in (None, trace.session_id)
+        and (where.agent_id is None or where.agent_id in trace.agents)
+        and (where.session_id is None or where.session_id in trace.sessions)
         and (trace.basis == where.basis if where.basis is not None else trace.basis != "time_window")
         and (where.since is None or where.since <= trace.start)
         and (where.until is None or trace.start < where.until)

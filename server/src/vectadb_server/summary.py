@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 4000
 #: Of a tool or model that was called more often, so many durations are kept, evenly spread over all.
 MAX_DURATIONS = 500
-#: Of types that clients make up, and of log groups, so many are kept.
+#: Of agents, sessions, log groups, and types that clients make up, so many are kept.
 MAX_NAMES = 100
 
 _STRENGTH: dict[Basis, int] = {basis: rank for rank, basis in enumerate(get_args(Basis))}
@@ -32,6 +32,8 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
     events, nodes = found.events, found.nodes
     status = outcomes.trace_status()
     times = [event.timestamp for event in events]
+    agents = _first(event.agent_id for event in events)
+    sessions = _first(event.session_id for event in events)
     return Trace(
         trace_id=next((event.trace for event in events if event.trace), ""),
         basis=min((event.basis for event in events), key=lambda basis: _STRENGTH.get(basis, len(_STRENGTH))),
@@ -39,8 +41,8 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
         end=max([*times, *(span.end for span in spans if span.end is not None)]),
         status=status,
         name=_name(found),
-        agent_id=next((event.agent_id for event in events if event.agent_id), None),
-        session_id=next((event.session_id for event in events if event.session_id), None),
+        agent_id=agents[0] if agents else None,
+        session_id=sessions[0] if sessions else None,
         request_id=next((event.request_id for event in events if event.request_id), None),
         events=len(events),
         spans=len(spans),
@@ -53,14 +55,16 @@ def summarise(found: Pairing, spans: list[Span], outcomes: Outcomes, tokens: dic
         first_error=_shortened(outcomes.first_error),
         cost_usd=_cost(spans),
         calls=_calls(spans),
-        event_types=_names(event.event_type for event in events),
-        log_groups=_names(event.source.log_group for event in events if event.source is not None),
+        agents=agents,
+        sessions=sessions,
+        event_types=sorted(_first(event.event_type for event in events)),
+        log_groups=sorted(_first(event.source.log_group for event in events if event.source is not None)),
     )
 
 
-def _names(texts: Iterable[str]) -> list[str]:
-    """The different ones, by name: of very many, those that come first in the trace."""
-    return sorted(list(dict.fromkeys(text for text in texts if text))[:MAX_NAMES])
+def _first(texts: Iterable[str | None]) -> list[str]:
+    """The different ones in the order in which they come, of very many the first."""
+    return list(dict.fromkeys(text for text in texts if text))[:MAX_NAMES]
 
 
 def _calls(spans: list[Span]) -> list[Calls]:

@@ -203,6 +203,28 @@ async def test_stats_of_an_agent_by_its_tools(real: Any, unique: Any) -> None:
     assert [share["name"] for share in both["agents"]] == [unique, f"{unique}-b"]
 
 
+async def test_a_trace_is_of_all_who_took_part(real: Any, unique: Any) -> None:
+    names = [f"{unique}-{who}" for who in ("planner", "researcher", "writer")]
+    events = [at(n, trace_id=unique, agent_id=name, session_id=unique) for n, name in enumerate(names)]
+    await real.take(*events, at(9, trace_id=unique, session_id=f"{unique}-2", event_type="error"))
+    for asked in ({"agent": name} for name in names), ({"session": name} for name in (unique, f"{unique}-2")):
+        for where in asked:
+            [trace] = (await real.ok("/api/v1/traces", **where, **TIME))["traces"]
+            assert (trace["agent_id"], trace["agents"]) == (names[0], names)
+            assert (trace["session_id"], trace["sessions"]) == (unique, [unique, f"{unique}-2"])
+            started = await real.ok("/api/v1/stats/traces", **where, **TIME, bucket="1d")
+            assert sum(each["traces"] for each in started["buckets"]) == 1
+    for session in (unique, f"{unique}-2"):
+        whole = await real.ok(f"{SESSIONS}/{session}", **TIME)
+        assert (whole["session"]["agents"], whole["session"]["traces"], whole["session"]["errors"]) == (names, 1, 1)
+    listed = {each["agent_id"]: each["traces"] for each in (await real.ok(AGENTS, limit=200, **TIME))["agents"]}
+    assert [listed.get(name) for name in names] == [1, 1, 1]
+    counted = await real.ok("/api/v1/stats", session=unique, bucket="1h", **TIME)
+    assert [(share["name"], share["count"], share["errors"]) for share in counted["agents"]] == [
+        (name, 1, 1) for name in names
+    ]
+
+
 async def test_what_is_too_much_to_count_is_refused(fake: Any, memory: Any) -> None:
     from vectadb_server.stores.tallies import TooMuch
 

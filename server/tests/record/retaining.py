@@ -99,9 +99,12 @@ class Server:
         since, until = MIDNIGHT - 100 * DAY, NOW + DAY
         listed = [await store.traces(TraceFilter(basis=basis), limit=10_000) for basis in (None, "time_window")]
         edges: list[Any] = []
+        members: list[Any] = []
         for day in await store.days():
             async with store.segments.use(day) as db:
                 edges += await db.one("SELECT VALUE [kind, in, out] FROM causes")
+                for table in ("agent_trace", "session_trace"):
+                    members += await db.one(f"SELECT VALUE [id, name, nstart, of.nstart] FROM {table}")
         return {
             "events": [(each.event_id, each.raw, each.trace) for each in events],
             "of type": [each.event_id for each in await store.events(EventFilter(event_types=("log",)), limit=10_000)],
@@ -112,4 +115,5 @@ class Server:
             "stats": await store.stats(since, until, DAY),
             "search": sorted((each.event_id, each.day, each.trace) for each in self.index.documents.values()),
             "edges": sorted(str(edge) for edge in edges),
+            "members": sorted(str(member) for member in members),
         }

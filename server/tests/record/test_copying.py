@@ -61,6 +61,7 @@ async def pair(
 async def _fill(store: SurrealStore) -> None:
     """Have rows in every table that ingest and indexer write, applied and not."""
     took = {"event_type": "tool_call", "properties": {"tool": "t", "call_id": "1"}, "trace_id": "one", "agent_id": "a"}
+    took["session_id"] = "s"
     gave = {"event_type": "tool_result", "properties": {"tool": "t", "call_id": "1"}, "trace_id": "one"}
     async with Indexer(store, FakeIndex()) as indexer:
         first = [line("a", MIDNIGHT, **took), line("b", MIDNIGHT + SECOND, **gave)]

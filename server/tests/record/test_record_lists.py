@@ -122,9 +122,9 @@ def wanted_traces(traces: list[Trace], where: TraceFilter) -> list[Trace]:
     if where.statuses:
         found = [t for t in found if t.status in set(where.statuses)]
     if where.agent_id is not None:
-        found = [t for t in found if t.agent_id == where.agent_id]
+        found = [t for t in found if where.agent_id in t.agents]
     if where.session_id is not None:
-        found = [t for t in found if t.session_id == where.session_id]
+        found = [t for t in found if where.session_id in t.sessions]
     if where.since is not None:
         found = [t for t in found if t.start >= where.since]
     if where.until is not None:
@@ -153,8 +153,7 @@ def wanted_groups(traces: list[Trace], kind: Grouping, since: int, until: int) -
     inside = [t for t in traces if since <= t.start < until]
     by_name: dict[str, list[Trace]] = {}
     for trace in sorted(inside, key=lambda t: (-t.start, t.trace_id)):
-        name = trace.session_id if kind == "session" else trace.agent_id
-        if name is not None:
+        for name in sorted(trace.sessions if kind == "session" else trace.agents):
             by_name.setdefault(name, []).append(trace)
     found = []
     for name, some in by_name.items():
@@ -171,7 +170,7 @@ def wanted_groups(traces: list[Trace], kind: Grouping, since: int, until: int) -
                 "events": sum(t.events for t in some),
                 "errors": sum(t.errors for t in some),
                 "tokens": {"input": sum(tokens) if tokens else None, "output": None},
-                "agents": sorted({t.agent_id for t in some if t.agent_id}),
+                "agents": sorted({agent for t in some for agent in t.agents}),
             }
         )
     return msgspec.convert(found, list[Group])
@@ -442,7 +441,13 @@ async def test_stats_by_tool_model_and_agent_of_an_agent_or_session(
     since, until, bucket = MIDNIGHT - 40 * HOUR, MIDNIGHT + 30 * HOUR, 7 * HOUR
     for names in ({}, {"agent_id": "ann"}, {"session_id": "s1"}, {"agent_id": "bob", "session_id": "s2"}):
         found = await store.stats(since, until, bucket, **names)
-        inside = [t for t in traces if since <= t.start < until and all(getattr(t, n) == v for n, v in names.items())]
+        inside = [
+            t
+            for t in traces
+            if since <= t.start < until
+            and names.get("agent_id") in (None, *t.agents)
+            and names.get("session_id") in (None, *t.sessions)
+        ]
         for kind, tallies in (("tool", found.tools), ("llm", found.models)):
             calls = [c for t in inside for c in t.calls if c.kind == kind]
             assert set(tallies) == {c.name for c in calls}
@@ -451,7 +456,7 @@ async def test_stats_by_tool_model_and_agent_of_an_agent_or_session(
                 assert (tally.count, tally.errors) == (sum(c.count for c in own), sum(c.errors for c in own))
                 assert tally.durations == sorted(us for c in own for us in c.durations)
         assert {name: tally.count for name, tally in found.agents.items()} == Counter(
-            t.agent_id for t in inside if t.agent_id
+            agent for t in inside for agent in t.agents
         )
         counted = [
             e for e in events if since <= e.timestamp < until and all(getattr(e, n) == v for n, v in names.items())
@@ -482,20 +487,31 @@ async def test_a_histogram_says_from_when_on_it_is_complete(
 
 
 async def test_summaries_of_an_older_version_are_made_anew(store: SurrealStore) -> None:
-    await stored(store, made(40, seed=9))
+    await stored(store, made(90, seed=9))
     before = await traces_of(store)
     for day in await store.days():
         async with store.segments.use(day) as db:
+            await db.run("DELETE agent_trace; DELETE session_trace")
+            for index in ("agent", "session"):
+                await db.run(f"DEFINE INDEX trace_{index} ON trace FIELDS {index}, nstart")
             for row in await db.one("SELECT id, body FROM trace"):
                 body = msgspec.json.decode(row["body"])
-                del body["event_types"], body["log_groups"]
-                text = msgspec.json.encode(body).decode()
-                await db.run("UPDATE $ids SET body = $body RETURN NONE", {"ids": [row["id"]], "body": text})
+                del body["event_types"], body["log_groups"], body["agents"], body["sessions"]
+                values = {"id": row["id"], "agent": body.get("agent_id"), "its_session": body.get("session_id")}
+                values["body"] = msgspec.json.encode(body).decode()
+                await db.run("UPDATE $id SET body = $body, agent = $agent, session = $its_session", values)
+                await db.run("UPDATE $id SET agents = NONE, sessions = NONE", values)
     async with store.segments.use("meta") as meta:
         await meta.run("DELETE schema:summary RETURN NONE")
     assert all(trace.event_types == [] for trace in await traces_of(store))
     store.dirty.update(await store.days())  # as at every start
     await store._upgrade()
+    first = [t for t in before if t.agent_id == "ann" and t.basis != "time_window"]
+    found = await store.traces(TraceFilter(agent_id="ann"), limit=1000)
+    assert {t.trace_id for t in found} == {t.trace_id for t in first}, "as before, until they are summed up again"
     async with Indexer(store, None) as indexer:
         await indexer.wait_idle()
     assert await traces_of(store) == before
+    found = await store.traces(TraceFilter(agent_id="ann"), limit=1000)
+    assert found == wanted_traces(before, TraceFilter(agent_id="ann"))
+    assert len(found) > len(first)

@@ -151,6 +151,12 @@ async def test_traces_across_days_and_pages(store: SurrealStore) -> None:
         summary = await store.trace(trace_id)
         assert summary is not None
         assert (summary.events, summary.start) == (len(members), min(event.timestamp for event in members))
+        assert set(summary.agents) == {event.agent_id for event in members} - {None}
+        assert set(summary.sessions) == {event.session_id for event in members} - {None}
+        assert (summary.agent_id, summary.session_id) == (
+            next(iter(summary.agents), None),
+            next(iter(summary.sessions), None),
+        )
         expected = sorted(members, key=lambda event: (event.timestamp, event.event_id))
         assert await store.trace_events(trace_id) == expected
         summaries.append(summary)
@@ -168,8 +174,8 @@ async def test_traces_across_days_and_pages(store: SurrealStore) -> None:
             trace
             for trace in summaries
             if (trace.basis == where.basis if where.basis else trace.basis != "time_window")
-            and where.agent_id in (None, trace.agent_id)
-            and where.session_id in (None, trace.session_id)
+            and where.agent_id in (None, *trace.agents)
+            and where.session_id in (None, *trace.sessions)
             and (not where.statuses or trace.status in where.statuses)
             and (where.since is None or trace.start >= where.since)
             and (where.until is None or trace.start < where.until)

@@ -130,7 +130,8 @@ class SpanReply(msgspec.Struct):
 class TraceReply(msgspec.Struct):
     """Summary of a trace. ``errors``, ``events``, ``spans``… are counts; ``tools``, ``models``: those called.
 
-    ``event_types``, ``log_groups``: those of its events, at most 100 of each.
+    ``agents``, ``sessions``: those of its events in the order of their first ones, of which ``agent_id`` and
+    ``session_id`` are the first. ``event_types``, ``log_groups``: those of its events. At most 100 of each.
     """
 
     trace_id: str
@@ -155,6 +156,8 @@ class TraceReply(msgspec.Struct):
     first_error: str | None
     tools: list[str]
     models: list[str]
+    agents: list[str]
+    sessions: list[str]
     event_types: list[str]
     log_groups: list[str]
 
@@ -416,6 +419,8 @@ def trace_reply(trace: Trace) -> TraceReply:
         first_error=trace.first_error,
         tools=[calls.name for calls in trace.calls if calls.kind == "tool"],
         models=[calls.name for calls in trace.calls if calls.kind == "llm"],
+        agents=trace.agents,
+        sessions=trace.sessions,
         event_types=trace.event_types,
         log_groups=trace.log_groups,
     )

@@ -37,7 +37,7 @@ class SessionReply(GroupFigures):
 
 
 class AgentReply(GroupFigures):
-    """An agent."""
+    """An agent. The figures are of the traces it took part in, each as a whole."""
 
     agent_id: str
 

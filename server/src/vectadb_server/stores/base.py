@@ -225,6 +225,8 @@ class EventFilter(msgspec.Struct, kw_only=True, frozen=True):
 class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     """All that are given must hold; ``since`` and ``until`` are about the trace's start.
 
+    ``agent_id``, ``session_id``: that it has events of.
+
     Traces that are only a quarter of an hour of a stream (basis ``time_window``) are left out unless ``basis`` asks
     for them. ``tool``, ``model``: that it called. ``min_duration``: microseconds. ``failed``: whether any event of it
     tells of a failure. ``event_types``: it has an event of one of these. ``log_group``: it has an event from there.
@@ -254,9 +256,9 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Group(msgspec.Struct, kw_only=True):
-    """The traces of one session or agent that started in a stretch of time, summed up. Times are microseconds.
+    """The traces with events of one session or agent that started in a stretch of time, summed up, each as a whole.
 
-    ``agents``: of a session, whose traces they are; of an agent, itself. ``status``: of the newest trace.
+    Times are microseconds. ``agents``: all that took part in these traces. ``status``: of the newest trace.
     ``complete``: the figures are over all of its traces; else over the newest of them.
     """
 

@@ -5,13 +5,16 @@ The latter let through a little too much, so that what they find is asked again 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vectadb_server import vocabulary as vocab
 from vectadb_server.selection import as_json
+from vectadb_server.stores import members, rows
 
 if TYPE_CHECKING:
-    from vectadb_server.stores.base import EventFilter, TraceFilter
+    from collections.abc import Callable, Mapping
+
+    from vectadb_server.stores.base import EventFilter, Grouping, TraceFilter
 
 _FAILED = f"(type = 'error' OR string::matches(body, /(?i){'|'.join(vocab.FAILURE_WORDS)}/))"
 
@@ -34,29 +37,48 @@ def of_events(where: EventFilter) -> tuple[list[str], dict[str, Any]]:
     return made.sql, made.values
 
 
-def of_traces(where: TraceFilter) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions and their parameters; times are the caller's."""
-    made = _Conditions()
-    made.among("status", where.statuses)
-    made.equal("agent", where.agent_id)
-    made.equal("session", where.session_id)
-    if where.basis is None:
-        made.sql.append("basis != 'time_window'")
-    made.equal("basis", where.basis)
-    for text in (where.request_id, where.tool, where.model, where.log_group):
-        made.contained("body", text)
-    if where.event_types:
-        made.some("body", [f'"{as_json(name)}"' for name in where.event_types])
-    made.contained("string::lowercase(body)", where.text)
-    return made.sql, made.values
+class Traces(NamedTuple):
+    """Where traces are looked for: ``source``, a table with the index by which few rows are looked at.
+
+    ``of``: what leads from there to the trace's columns, ``id`` to its id, and ``reference`` from its id to the row.
+    ``bound`` is the condition that the index needs beside the time, with its ``values``.
+    """
+
+    source: str = "trace WITH INDEX trace_newest"
+    of: str = ""
+    id: str = "id"
+    reference: Callable[[str], Any] = rows.trace_ref
+    bound: str = ""
+    values: Mapping[str, Any] = {}
 
 
-def index_of_traces(where: TraceFilter) -> tuple[str, str, dict[str, Any]]:
-    """Return the table with the index by which few rows are looked at, and the condition and values that it needs."""
-    for column, name in (("session", where.session_id), ("agent", where.agent_id)):
+def traces_of(where: TraceFilter) -> Traces:
+    """Return where to look for these traces."""
+    asked: tuple[tuple[Grouping, str | None], ...] = (("session", where.session_id), ("agent", where.agent_id))
+    for kind, name in asked:
         if name is not None:
-            return f"trace WITH INDEX trace_{column}", f"{column} = $the_name", {"the_name": name}
-    return "trace WITH INDEX trace_newest", "", {}
+            source = f"{kind}_trace WITH INDEX {kind}_trace_name"
+            return Traces(source, "of.", "of", members.by_trace(kind, name), "name = $the_name", {"the_name": name})
+    return Traces()
+
+
+def of_traces(where: TraceFilter, at: Traces) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions and their parameters, beside those of ``at``; times are the caller's."""
+    of = at.of
+    made = _Conditions()
+    made.among(f"{of}status", where.statuses)
+    if where.session_id is not None:
+        # Else the place says it: then it is the session, where both are asked for.
+        made.holds(f"{of}agents", where.agent_id)
+    if where.basis is None:
+        made.sql.append(f"{of}basis != 'time_window'")
+    made.equal(f"{of}basis", where.basis)
+    for text in (where.request_id, where.tool, where.model, where.log_group):
+        made.contained(f"{of}body", text)
+    if where.event_types:
+        made.some(f"{of}body", [f'"{as_json(name)}"' for name in where.event_types])
+    made.contained(f"string::lowercase({of}body)", where.text)
+    return made.sql, made.values
 
 
 class _Conditions:
@@ -68,13 +90,17 @@ class _Conditions:
         if value is not None:
             self.sql.append(f"{column} = {self._put(value)}")
 
+    def holds(self, column: str, value: str | None) -> None:
+        if value is not None:
+            self.sql.append(f"{column} CONTAINS {self._put(value)}")
+
     def among(self, column: str, values: tuple[str, ...]) -> None:
         if values:
             self.sql.append(f"{column} IN {self._put(list(values))}")
 
     def contained(self, column: str, text: str | None) -> None:
         if text is not None:
-            wanted = as_json(text if column == "body" else text.lower())
+            wanted = as_json(text.lower() if column.startswith("string::lowercase") else text)
             self.sql.append(f"string::contains({column}, {self._put(wanted)})")
 
     def some(self, column: str, texts: list[str]) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from vectadb_server import usage
 from vectadb_server.model import Tokens
 from vectadb_server.stores import minutes, rows
+from vectadb_server.stores.base import TraceFilter
+from vectadb_server.stores.conditions import traces_of
 from vectadb_server.stores.tallies import Stats, StatsBucket, Tally, TooMuch
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ _COUNTED = (
     "SELECT type, math::floor((us - $since) / $bucket) AS slot, count() AS n FROM event WITH INDEX event_newest "
     "WHERE nus >= $from AND nus <= $to"
 )
-_SUMMED = "SELECT VALUE body FROM trace WITH INDEX {} WHERE nstart >= $from AND nstart <= $to"
 
 
 async def count(
@@ -52,12 +53,11 @@ async def count(
     types: list[Counter[str]] = [Counter() for _ in found.buckets]
     conditions = ""
     values: dict[str, Any] = {"since": since, "bucket": bucket}
-    source = "trace_newest"
     for column, name in (("session", session_id), ("agent", agent_id)):
         if name is not None:
             conditions += f" AND {column} = $the_{column}"
             values[f"the_{column}"] = name
-            source = f"trace_{column}"
+    summed, summed_values = _summed(agent_id, session_id)
     by_the_minute = session_id is None and not (since % minutes.MINUTE or bucket % minutes.MINUTE)
     for day, (least, most) in days:
         if most < since:
@@ -77,8 +77,7 @@ async def count(
                 asked = {**values, "from": -end + 1, "to": -start}
                 for row in await db.one(f"{_COUNTED}{conditions} GROUP BY slot, type", asked):
                     types[int(row["slot"])][row["type"]] += row["n"]
-            asked = {**values, "from": -until + 1, "to": -since}
-            for body in await db.one(_SUMMED.format(source) + conditions, asked):
+            for body in await db.one(summed, {**summed_values, "from": -until + 1, "to": -since}):
                 _add(found, rows.trace({"body": body}), since, bucket)
     for each, counts in zip(found.buckets, types, strict=True):
         each.types = dict(sorted((+counts).items()))  # Without those of which nothing is left.
@@ -88,6 +87,19 @@ async def count(
         for tally in tallies.values():
             tally.durations.sort()
     return found
+
+
+def _summed(agent_id: str | None, session_id: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the question for the summaries of traces with events of these, with its values but for the times."""
+    at = traces_of(TraceFilter(agent_id=agent_id, session_id=session_id))
+    sql = f"SELECT VALUE {at.of}body FROM {at.source} WHERE nstart >= $from AND nstart <= $to"  # noqa: S608 - no values
+    values = dict(at.values)
+    if at.bound:
+        sql += f" AND {at.bound}"
+    if agent_id is not None and session_id is not None:
+        sql += f" AND {at.of}agents CONTAINS $the_agent"
+        values["the_agent"] = agent_id
+    return sql, values
 
 
 def _stretches(since: int, until: int) -> Iterator[tuple[int, int]]:
@@ -112,8 +124,8 @@ def _add(found: Stats, trace: Trace, since: int, bucket: int) -> None:
     for calls in trace.calls:
         for kind in (found.tools,) if calls.kind == "tool" else (found.models, each.models):
             _tally(kind, calls.name, calls.count, calls.errors, calls.tokens, calls.cost_usd, calls.durations)
-    if trace.agent_id is not None:
-        _tally(found.agents, trace.agent_id, int(counted), int(failed), trace.tokens, trace.cost_usd, ended)
+    for agent_id in trace.agents:
+        _tally(found.agents, agent_id, int(counted), int(failed), trace.tokens, trace.cost_usd, ended)
 
 
 def _tally(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vectadb_server import usage
 from vectadb_server.model import Tokens
-from vectadb_server.stores import newest, rows
+from vectadb_server.stores import members, newest, rows
 from vectadb_server.stores.base import Cursor, Group, Page
 from vectadb_server.stores.engine import key_of
 from vectadb_server.stores.newest import ByIndex, Listing, Newest, Place, Range
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Traces that the figures of one page are over, at most, and those of one group, at least.
 PAGE_TRACES, GROUP_TRACES = 10_000, 200
+#: Of a row, that it counts for where in the list its group stands.
+_COUNTS = "(arrived ?? 0) < $arrived"
+_LAST_NAME = "\U0010ffff"
 #: Agents of a day that are looked up by name; where there are more, traces are gone through instead.
 FEW_NAMES = 200
 
@@ -29,6 +32,13 @@ FEW_NAMES = 200
 class _Seen(NamedTuple):
     place: Place
     name: str
+
+
+class _Among(NamedTuple):
+    """A trace, and the groups that it is among the traces of."""
+
+    place: Place
+    names: list[str]
 
 
 class Groups:
@@ -47,8 +57,7 @@ class Groups:
     ) -> None:
         self._segments, self._kind, self._times, self._arrived = segments, kind, times, arrived
         self._days = [(day, bounds) for day, bounds in days if -bounds[1] <= times.last]
-        self._index = f"trace WITH INDEX trace_{kind} WHERE {kind}"
-        self._counts = "(arrived ?? 0) < $arrived"
+        self._index = f"{kind}_trace WITH INDEX {kind}_trace_name WHERE name"
 
     async def page(self, *, limit: int, after: Cursor | None) -> Page[Group]:
         """Return groups by the start of their newest trace, the newest first; their figures are over ``times``."""
@@ -67,19 +76,22 @@ class Groups:
     async def _gone_through(self, limit: int, after: Place | None) -> tuple[list[_Seen], Place | None]:
         """Go through traces, the newest first: each group is met first at its newest."""
         until = time.monotonic() + newest.SECONDS
-        conditions = [f"{self._kind} != NONE", self._counts]
         listing = self._listing()
+        conditions = [f"{self._kind}s != []", _COUNTS]
         chunks = ByIndex(self._segments, listing, conditions, {"arrived": self._arrived}, None)
         walk = Newest(self._days, listing.place, chunks)
         found: dict[str, _Seen] = {}
-        place = after
+        # The trace in whose names the page before ended is looked at once more.
+        place = after and Place(after.nus, members.trace_of(after.id)[:-1])
         while True:
             cursor = None if place is None else Cursor(-place.nus, place.id)
             page = await walk.page(self._times, limit=newest.FEW, after=cursor, seconds=until - time.monotonic())
             firsts: dict[str, _Seen] = {}
-            for each in page.items:
-                if each.name not in found:
-                    firsts.setdefault(each.name, each)
+            for trace in page.items:
+                for name in sorted(trace.names):
+                    each = _Seen(_place(trace.place.nus, [trace.place.id, name]), name)
+                    if name not in found and (after is None or each.place > after):
+                        firsts.setdefault(name, each)
             # One whose newest trace is another was on an earlier page.
             places = await self._places(firsts) if after is not None else {}
             found |= {name: each for name, each in firsts.items() if places.get(name, each.place) == each.place}
@@ -87,17 +99,19 @@ class Groups:
                 listed = list(found.values())[:limit]
                 return listed, listed[-1].place
             place = None if page.next is None else Place(-page.next.us, page.next.id)
-            if place is None or len(found) == limit or time.monotonic() > until:
-                return list(found.values()), place
+            if place is None:
+                return list(found.values()), None
+            if len(found) == limit or time.monotonic() > until:
+                return list(found.values()), _place(place.nus, [place.id, _LAST_NAME])
 
-    def _listing(self) -> Listing[_Seen]:
-        def read(row: Sequence[Any], _day: str) -> _Seen:
-            return _Seen(Place(row[0], key_of(row[1])), row[2])
+    def _listing(self) -> Listing[_Among]:
+        def read(row: Sequence[Any], _day: str) -> _Among:
+            return _Among(Place(row[0], key_of(row[1])), row[2])
 
-        def place(seen: _Seen) -> Place:
-            return seen.place
+        def place(trace: _Among) -> Place:
+            return trace.place
 
-        columns = f"nstart, id, {self._kind}"
+        columns = f"nstart, id, {self._kind}s"
         return Listing("trace WITH INDEX trace_newest", "nstart", columns, read, place, rows.trace_ref)
 
     async def _few(self) -> list[str] | None:
@@ -109,7 +123,7 @@ class Groups:
                 # What is greater than a name is, for the engine, behind all of its rows: it goes through them. A name
                 # with the least character that a name may have is not there, and behind them too.
                 while row := await db.one(
-                    f"SELECT VALUE {self._kind} FROM {self._index} >= $next ORDER BY {self._kind} LIMIT 1",  # noqa: S608 - no values
+                    f"SELECT VALUE name FROM {self._index} >= $next ORDER BY name LIMIT 1",  # noqa: S608 - no values
                     {"next": last + "\x01" if last else ""},
                 ):
                     [last] = row
@@ -121,12 +135,12 @@ class Groups:
 
     async def _places(self, names: Collection[str]) -> dict[str, Place]:
         """Return the place of each group's newest trace, of those that have one."""
-        sql = f"SELECT VALUE [nstart, id] FROM (SELECT nstart, id FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to AND {self._counts} ORDER BY nstart, id LIMIT 1)"  # noqa: S608, E501 - no values
+        sql = f"SELECT VALUE [nstart, id] FROM (SELECT nstart, id FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to AND {_COUNTS} ORDER BY nstart, id LIMIT 1)"  # noqa: S608, E501 - no values
         found: dict[str, Place] = {}
 
         def take(name: str, result: list[Any]) -> None:
             for nstart, reference in result:
-                place = Place(nstart, key_of(reference))
+                place = _place(nstart, key_of(reference))
                 found[name] = min(found.get(name, place), place)
 
         for day, _ in self._days:
@@ -136,7 +150,7 @@ class Groups:
     async def figures(self, names: Sequence[str]) -> dict[str, Group]:
         """Sum up each group's traces, of those that have some in ``times``."""
         most = max(GROUP_TRACES, PAGE_TRACES // max(1, len(names)))
-        sql = f"SELECT VALUE body FROM (SELECT nstart, id, body FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to ORDER BY nstart, id LIMIT $most)"  # noqa: S608, E501 - no values
+        sql = f"SELECT VALUE body FROM (SELECT nstart, id, of.body AS body FROM {self._index} = $n{{}} AND nstart >= $from AND nstart <= $to ORDER BY nstart, id LIMIT $most)"  # noqa: S608, E501 - no values
         traces: dict[str, list[Trace]] = {name: [] for name in names}
 
         def take(name: str, result: list[str]) -> None:
@@ -166,6 +180,11 @@ class Groups:
                     take(name, result)
 
 
+def _place(nstart: int, key: Sequence[str]) -> Place:
+    """Where a group stands whose newest trace, by ``[trace, name]``, is this."""
+    return Place(nstart, members.id_text(key))
+
+
 def _summed(name: str, traces: list[Trace], most: int) -> Group:
     traces.sort(key=lambda trace: (-trace.start, trace.trace_id))
     complete = len(traces) <= most
@@ -187,6 +206,6 @@ def _summed(name: str, traces: list[Trace], most: int) -> Group:
         errors=sum(trace.errors for trace in traces),
         tokens=tokens,
         cost_usd=round(math.fsum(costs), 9) if costs else None,
-        agents=sorted({trace.agent_id for trace in traces if trace.agent_id is not None}),
+        agents=sorted({agent_id for trace in traces for agent_id in trace.agents}),
         complete=complete,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from vectadb_server.model import Trace
     from vectadb_server.stores.base import Cursor, TraceFilter
+    from vectadb_server.stores.conditions import Traces
     from vectadb_server.stores.segments import Segments
 
 #: Seconds after which what is older is left uncounted.
@@ -39,11 +40,11 @@ async def count(
     found = [StartedTraces(start) for start in range(since, until, bucket)]
     last = until if where.until is None else min(until, where.until)
     first = since if where.since is None else max(since, where.since)
-    sql, values = conditions.of_traces(where)
-    listing, more = _listing(where)
-    chunks = ByIndex(
-        segments, listing, sql, {**values, **more}, lambda each: each.trace is None or is_trace(each.trace, where)
-    )
+    at = conditions.traces_of(where)
+    sql, values = conditions.of_traces(where, at)
+    listing = _listing(where, at)
+    values |= at.values
+    chunks = ByIndex(segments, listing, sql, values, lambda each: each.trace is None or is_trace(each.trace, where))
     walk = Newest(days, listing.place, chunks)
     deadline = time.monotonic() + SECONDS
     after: Cursor | None = None
@@ -61,7 +62,7 @@ async def count(
             return Histogram(found, after.us)
 
 
-def _listing(where: TraceFilter) -> tuple[Listing[_Started], dict[str, Any]]:
+def _listing(where: TraceFilter, at: Traces) -> Listing[_Started]:
     """What is read of each trace: only columns where these tell whether it is meant."""
     whole = not where.of_columns
 
@@ -72,6 +73,5 @@ def _listing(where: TraceFilter) -> tuple[Listing[_Started], dict[str, Any]]:
     def placed(started: _Started) -> Place:
         return started.place
 
-    source, bound, values = conditions.index_of_traces(where)
-    columns = "nstart, id, status, body" if whole else "nstart, id, status"
-    return Listing(source, "nstart", columns, read, placed, rows.trace_ref, bound), values
+    columns = f"nstart, {at.id}, {at.of}status" + (f", {at.of}body" if whole else "")
+    return Listing(at.source, "nstart", columns, read, placed, at.reference, at.bound, at.id)

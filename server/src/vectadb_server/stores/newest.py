@@ -37,8 +37,9 @@ class Listing(NamedTuple, Generic[T]):
     """What is listed.
 
     ``source``: table and index; ``key``: the column of negative times, microseconds; ``columns``: what ``read`` makes
-    an item of, with the day; ``place`` of an item; ``reference`` to the row of an id. ``bound``: a condition that the
-    index needs beside the time.
+    an item of, with the day; ``place`` of an item; ``reference`` to the row of a place's id. ``bound``: a condition
+    that the index needs beside the time. ``id``: the column with a reference to what is listed, where that is not the
+    row.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Listing(NamedTuple, Generic[T]):
     place: Callable[[T], Place]
     reference: Callable[[str], Any]
     bound: str = ""
+    id: str = "id"
 
 
 class Range(NamedTuple):
@@ -151,7 +153,9 @@ class ByIndex(Generic[T]):
         self._segments, self._listing, self._values, self._keep = segments, listing, values, keep
         wanted, key = f"[{listing.columns}]", listing.key
         self._filtered = bool(conditions)
-        what = f"IF {' AND '.join(conditions)} {{ {wanted} }} ELSE {{ [{key}, id] }}" if conditions else wanted
+        what = (
+            f"IF {' AND '.join(conditions)} {{ {wanted} }} ELSE {{ [{key}, {listing.id}] }}" if conditions else wanted
+        )
         bound = f"{listing.bound} AND " if listing.bound else ""
         # In two, since SurrealDB 3.0 orders only by what is selected.
         start = f"SELECT VALUE row FROM (SELECT {key}, id, {what} AS row FROM {listing.source} WHERE {bound}"  # noqa: S608 - no values

@@ -53,7 +53,6 @@ def _trace_place(trace: Trace) -> Place:
 
 _EVENTS = Listing("event WITH INDEX event_newest", "nus", rows.COLUMNS, _event, _event_place, rows.event_ref)
 _EVENTS_OF_TRACE = _EVENTS._replace(source="event WITH INDEX event_trace", bound="trace = $the_trace")
-_TRACES = Listing("trace WITH INDEX trace_newest", "nstart", "body", _trace, _trace_place, rows.trace_ref)
 
 
 class Reading(RecordReader):
@@ -180,10 +179,11 @@ class Reading(RecordReader):
 
     async def trace_page(self, where: TraceFilter, *, limit: int, after: Cursor | None = None) -> Page[Trace]:
         """See :class:`RecordReader`."""
-        conditions, values = conditions_of.of_traces(where)
-        source, bound, more = conditions_of.index_of_traces(where)
-        listing = _TRACES._replace(source=source, bound=bound)
-        chunks = ByIndex(self._segments, listing, conditions, {**values, **more}, lambda trace: is_trace(trace, where))
+        at = conditions_of.traces_of(where)
+        conditions, values = conditions_of.of_traces(where, at)
+        listing = Listing(at.source, "nstart", f"{at.of}body", _trace, _trace_place, at.reference, at.bound, at.id)
+        values |= at.values
+        chunks = ByIndex(self._segments, listing, conditions, values, lambda trace: is_trace(trace, where))
         search = Newest(await self._trace_bounds(), _trace_place, chunks)
         return await search.page(_range(where.since, where.until), limit=limit, after=after)
 

@@ -279,8 +279,8 @@ def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]], arrived: int)
         "id": trace.trace_id,
         "nstart": -trace.start,
         "status": trace.status,
-        "agent": trace.agent_id,
-        "session": trace.session_id,
+        "agents": trace.agents,
+        "sessions": trace.sessions,
         "basis": trace.basis,
         "arrived": arrived,
         "edges": [list(edge) for edge in edges],
@@ -289,8 +289,11 @@ def trace_row(trace: Trace, edges: Sequence[tuple[str, str, str]], arrived: int)
 
 
 def trace(found: Mapping[str, Any]) -> Trace:
-    """Undo :func:`trace_row`."""
-    return _decode_trace(found["body"])
+    """Undo :func:`trace_row`. Summaries of before version 3 told the first agent and session only."""
+    made = _decode_trace(found["body"])
+    made.agents = made.agents or [name for name in (made.agent_id,) if name]
+    made.sessions = made.sessions or [name for name in (made.session_id,) if name]
+    return made
 
 
 def written_at(reference: Any) -> float:

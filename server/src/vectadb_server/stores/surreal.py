@@ -12,7 +12,7 @@ from vectadb_server import ids, tracing
 from vectadb_server.arrivals import arriving
 from vectadb_server.attribution import INVOCATION_CAP, Boundary
 from vectadb_server.blocks import ERASED
-from vectadb_server.stores import digests, minutes, rows, segments
+from vectadb_server.stores import digests, members, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter, StoreUnavailable
 from vectadb_server.stores.databases import Databases
 from vectadb_server.stores.directories import MEMORY, Directories
@@ -37,13 +37,36 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _PAGE = 1_000
+_FEW = 200  # rows written in one transaction: a remote engine takes the square of the time for more
 # Boundaries of many places: [stream, kind, from, behind].
 _OF = "RETURN $places.map(|$p| (SELECT * FROM boundary:"
 _BETWEEN = f"{_OF}[$p[0], $p[1], $p[2]]..[$p[0], $p[1], $p[3]]))"
 _BEFORE = f"{_OF}[$p[0], $p[1], NONE]..[$p[0], $p[1], $p[2]] ORDER BY id DESC LIMIT 1))"
 _AFTER = f"{_OF}[$p[0], $p[1], $p[3]]..[$p[0], $p[1], ..] ORDER BY id LIMIT 1))"
-#: Of what a trace's summary holds: 2 since it has the types and log groups of the trace's events.
-SUMMARY_VERSION = 2
+#: Of what a trace's summary holds: 2 since it has the types and log groups of the trace's events, 3 since it has all of
+#: its agents and sessions.
+SUMMARY_VERSION = 3
+
+
+_UPGRADE_TRACES = """\
+FOR $r IN $rows {
+    UPDATE $r.id SET agents = $r.agents, sessions = $r.sessions, agent = NONE, session = NONE RETURN NONE
+};
+FOR $m IN $members { UPSERT $m.id REPLACE $m RETURN NONE };
+INSERT IGNORE INTO stale $stale RETURN NONE"""
+
+
+def _upgraded(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of :data:`_UPGRADE_TRACES` for rows of any version."""
+    traces: list[dict[str, Any]] = []
+    for row in found:
+        first = {f"{kind}s": [row[kind]] if row.get(kind) else [] for kind in ("agent", "session")}
+        traces.append({**row, **first} if row.get("agents") is None else row)
+    return {
+        "rows": traces,
+        "members": [member.row for row in traces for member in members.of_trace(key_of(row["id"]), row)],
+        "stale": [{"id": key_of(row["id"]), "version": ids.uuid7()} for row in traces],
+    }
 
 
 class SurrealStore(WorkLists):
@@ -102,13 +125,14 @@ class SurrealStore(WorkLists):
             await self._upgrade_summaries()
 
     async def _upgrade_summaries(self) -> None:
-        """Have the indexer sum up every trace once more."""
+        """Have the indexer sum up every trace once more; until it has, they are found by what their rows knew."""
         for day in await self._segments.days():
             async with self._segments.use(day) as db:
-                names = [key_of(ref) for ref in await db.one("SELECT VALUE id FROM trace")]
-                for i in range(0, len(names), _PAGE):
-                    stale = [{"id": name, "version": ids.uuid7()} for name in names[i : i + _PAGE]]
-                    await insisted(db, "INSERT IGNORE INTO stale $stale RETURN NONE", {"stale": stale})
+                for index in ("trace_agent", "trace_session"):
+                    await insisted(db, f"REMOVE INDEX IF EXISTS {index} ON trace")
+                found = await db.one("SELECT id, nstart, arrived, agent, agents, session, sessions FROM trace")
+                for i in range(0, len(found), _FEW):
+                    await insisted(db, _UPGRADE_TRACES, _upgraded(found[i : i + _FEW]))
         await self._note_upgrade("summary", SUMMARY_VERSION)
 
     async def _upgrade_minutes(self) -> None:

@@ -1124,6 +1124,8 @@ export interface components {
             first_error: string | null;
             tools: string[];
             models: string[];
+            agents: string[];
+            sessions: string[];
             event_types: string[];
             log_groups: string[];
         };

@@ -186,20 +186,20 @@ function Summary({ trace, tree, toFailure }: { trace: Trace; tree: Tree; toFailu
 							<Line className="mono" text={trace.request_id} />
 						</Fact>
 					)}
-					{trace.session_id && (
-						<Fact name="Session">
-							<Link href={link("/traces", { session: trace.session_id, since: "all" })}>
-								<Line text={trace.session_id} />
+					{trace.sessions.map((session) => (
+						<Fact key={session} name="Session">
+							<Link href={link("/traces", { session, since: "all" })}>
+								<Line text={session} />
 							</Link>
 						</Fact>
-					)}
-					{trace.agent_id && (
-						<Fact name="Agent">
-							<Link href={link("/traces", { agent: trace.agent_id })}>
-								<Line text={trace.agent_id} />
+					))}
+					{trace.agents.map((agent) => (
+						<Fact key={agent} name="Agent">
+							<Link href={link("/traces", { agent })}>
+								<Line text={agent} />
 							</Link>
 						</Fact>
-					)}
+					))}
 					{trace.models.length > 0 && (
 						<Fact name="Models">
 							<Line text={trace.models.join(", ")} />
