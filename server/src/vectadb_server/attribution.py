@@ -46,6 +46,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from functools import lru_cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -98,7 +99,8 @@ class Boundary(msgspec.Struct, kw_only=True, frozen=True):
 class Need(msgspec.Struct, kw_only=True, frozen=True):
     """Boundaries to load: those of the stream and kind with ``from_us <= order[0] <= to_us``, both inclusive.
 
-    ``before``: and the last one before ``from_us``. ``after``: and the first one after ``to_us``.
+    ``before``: and the last one in the :data:`INVOCATION_CAP` before ``from_us``. ``after``: and the first one in that
+    after ``to_us``. Further away, it counts for nothing.
     """
 
     stream_key: str
@@ -154,17 +156,27 @@ class Boundaries:
     """
 
     def __init__(self, boundaries: Iterable[Boundary] = ()) -> None:
-        self._lines: dict[tuple[str, Window], _Line] = defaultdict(_Line)
-        unique = {(b.position, b.stream_key, b.kind, b.start, b.trace, b.ends): b for b in boundaries}
-        broken: set[str] = set()
-        for boundary in (unique[key] for key in sorted(unique)):
-            stream_key, kind = boundary.stream_key, boundary.kind
+        self._lines: dict[tuple[str, Window], _Line] = {}
+        found: dict[tuple[str, Window], list[Boundary]] = defaultdict(list)
+        for boundary in boundaries:
+            found[boundary.stream_key, boundary.kind].append(boundary)
+        for (stream_key, kind), some in found.items():
             if kind == "break":
-                broken.add(stream_key)
                 continue
-            self._lines[stream_key, kind].add(boundary, anew=kind == "run" and stream_key in broken)
             if kind == "run":
-                broken.discard(stream_key)
+                some += found.get((stream_key, "break"), ())
+            self._lines[stream_key, kind] = line = _Line()
+            broken, last = False, None
+            # Mostly they come in order.
+            for key, boundary in sorted([(_sort_key(each), each) for each in some], key=itemgetter(0)):
+                if key == last:
+                    continue
+                last = key
+                if boundary.kind == "break":
+                    broken = True
+                    continue
+                line.add(boundary, anew=broken)
+                broken = False
 
     def between(self, stream_key: str, kind: Window, from_us: int, to_us: int) -> Sequence[Boundary]:
         """Those of ``from_us <= order[0] <= to_us``, in order."""
@@ -187,6 +199,10 @@ class Boundaries:
             started.append(line.boundaries[index])
             index = line.below[index]
         return started
+
+
+def _sort_key(boundary: Boundary) -> tuple[Any, ...]:
+    return boundary.position, boundary.kind, boundary.start, boundary.trace, boundary.ends
 
 
 _NONE = _Line()

@@ -215,9 +215,9 @@ class Ingest:
         own = [boundary for event in events if (boundary := boundary_of(event)) is not None]
         auto = options.auto_create_traces
         needs = needed(events) if auto else []
-        known = [*await self._store.boundaries(needs), *own] if needs else own
+        known = [*await self._store.boundaries(needs, settled=False), *own] if needs else own
         if breaks := breaks_needed(known):
-            known = [*known, *await self._store.boundaries(breaks)]
+            known = [*known, *await self._store.boundaries(breaks, settled=False)]
         attribute(events, Boundaries(known), auto_create_traces=auto)
 
 

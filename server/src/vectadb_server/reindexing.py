@@ -154,7 +154,7 @@ class Reindexer:
             async with self._segments.use(day) as db:
                 counted = await db.one("SELECT count() AS n FROM event GROUP ALL")
             self._now.of = counted[0]["n"] if counted else 0
-            while page := await self._store.page(day, _COLUMNS, after, _PAGE):
+            async for page in self._store.pages(day, _COLUMNS, _PAGE, after):
                 after = str(key_of(page[-1][0]))
                 await self._give(day, page)
                 await self._note(day, after)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vectadb_server.attribution import (
+    INVOCATION_CAP,
     Affected,
     Boundaries,
     Boundary,
@@ -51,8 +52,9 @@ class Stored:
                 key=lambda b: b.position,
             )
             found += [b for b in line if need.from_us <= b.order[0] <= need.to_us]
-            found += [b for b in line if b.order[0] < need.from_us][-1:] if need.before else []
-            found += [b for b in line if b.order[0] > need.to_us][:1] if need.after else []
+            near = [b for b in line if need.from_us - INVOCATION_CAP <= b.order[0] <= need.to_us + INVOCATION_CAP]
+            found += [b for b in near if b.order[0] < need.from_us][-1:] if need.before else []
+            found += [b for b in near if b.order[0] > need.to_us][:1] if need.after else []
         return found
 
     def within(self, late: Affected, traces: set[str]) -> list[Event]:

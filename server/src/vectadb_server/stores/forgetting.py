@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from vectadb_server.stores.engine import insisted, key_of
 from vectadb_server.stores.segments import META
+from vectadb_server.stores.slices import slices
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from vectadb_server.stores.segments import Segments
 
@@ -34,7 +34,7 @@ async def forget_trace_days(
     ``again(day, traces)`` is told of those that have others, by the first day that has some, before that is forgotten:
     their summaries are to be made anew.
     """
-    async for rows in _pages(segments, "trace_days", "days"):
+    async for rows in _pages(segments, "trace_days", "days", as_text=True):
         stay: dict[str, list[str]] = defaultdict(list)
         old: list[Any] = []
         gone: set[str] = set()
@@ -56,15 +56,14 @@ async def forget_trace_days(
                 )
 
 
-async def _pages(segments: Segments, table: str, column: str) -> AsyncIterator[list[list[Any]]]:
-    """Go through a table of ``meta`` in the order of its ids, which are UUIDs, as such or as text."""
-    after = ""
-    while True:
+async def _pages(
+    segments: Segments, table: str, column: str, *, as_text: bool = False
+) -> AsyncIterator[list[list[Any]]]:
+    """Go through a table of ``meta`` in the order of its ids, which are UUIDs."""
+
+    async def ask(sql: str, values: Mapping[str, Any]) -> Any:
         async with segments.use(META) as meta:
-            rows: list[list[Any]] = await meta.one(f"SELECT VALUE [id, {column}] FROM {table}{after} LIMIT {_PAGE}")  # noqa: S608 - no values
-        if not rows:
-            return
+            return await meta.one(sql, values)
+
+    async for rows in slices(ask, table, f"VALUE [id, {column}]", _PAGE, as_text=as_text):
         yield rows
-        last = key_of(rows[-1][0])
-        # Parameters are not possible in a range of these; `UUID` lets nothing else through.
-        after = f":u'{last}'>.." if isinstance(last, UUID) else f":`{UUID(last)}`>.."

@@ -16,6 +16,7 @@ from vectadb_server.stores.grouping import Groups
 from vectadb_server.stores.newest import ByIndex, Listing, Newest, Place, Range
 from vectadb_server.stores.segments import META
 from vectadb_server.stores.sifting import ByMinute
+from vectadb_server.stores.slices import slices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -295,19 +296,25 @@ class Reading(RecordReader):
         async with self._segments.use(day) as db:
             return await minutes.read(db, rows.LEAST, -rows.LEAST)
 
-    async def page(self, day: str, columns: str, after: str, limit: int) -> list[Any]:
-        """Return rows of a day in the order of their ids, after a given one (none: ``""``); at most so many."""
-        # The id is one of ours, a UUID: parameters are not possible in a range of them.
-        first = f"event:u'{after}'>.." if after else "event"
-        async with self._segments.use(day) as db:
-            found: list[Any] = await db.one(f"SELECT {columns} FROM {first} LIMIT {limit}")  # noqa: S608 - no values
-        return found
+    async def pages(self, day: str, columns: str, wanted: int, after: str = "") -> AsyncIterator[list[Any]]:
+        """Go through a day's rows in the order of their ids, after a given one, some ``wanted`` of them at once.
 
-    async def scan(self, day: str, limit: int, after: str = "") -> AsyncIterator[list[rows.StoredEvent]]:
-        """Go through all events of a day in the order of their ids, after a given one; at most so many at once."""
-        while await self._segments.has(day) and (found := await self.page(day, rows.WHOLE, after, limit)):
-            after = str(key_of(found[-1][0]))
-            yield [each for each in (rows.whole(row, day) for row in found) if each is not None]
+        It ends where somebody drops the day.
+        """
+
+        async def ask(sql: str, values: Mapping[str, Any]) -> Any:
+            if not await self._segments.has(day):
+                return []
+            async with self._segments.use(day) as db:
+                return await db.one(sql, values)
+
+        async for page in slices(ask, "event", columns, wanted, after=after):
+            yield page
+
+    async def scan(self, day: str, wanted: int, after: str = "") -> AsyncIterator[list[rows.StoredEvent]]:
+        """Go through all events of a day as :meth:`pages` does."""
+        async for page in self.pages(day, rows.WHOLE, wanted, after):
+            yield [each for each in (rows.whole(row, day) for row in page) if each is not None]
 
     async def summarised(self, day: str) -> dict[str, int]:
         """Return the traces whose summary is kept with this day, each with the number of events it counts."""
@@ -321,9 +328,7 @@ class Reading(RecordReader):
 
     async def ids_of_types(self, day: str, types: Collection[str]) -> AsyncIterator[list[str]]:
         """Go through the ids of the day's events of these types, some at once."""
-        after = ""
-        while page := await self.page(day, "VALUE [id, size, type]", after, _CHUNK):
-            after = str(key_of(page[-1][0]))
+        async for page in self.pages(day, "VALUE [id, size, type]", _CHUNK):
             yield [str(key_of(ref)) for ref, size, event_type in page if size and event_type in types]
 
     async def expired_types(self, day: str) -> set[str]:

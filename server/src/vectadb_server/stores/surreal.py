@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -10,10 +12,11 @@ import msgspec
 
 from vectadb_server import ids, tracing
 from vectadb_server.arrivals import arriving
-from vectadb_server.attribution import INVOCATION_CAP, Boundary
+from vectadb_server.attribution import INVOCATION_CAP
 from vectadb_server.blocks import ERASED
 from vectadb_server.stores import digests, members, minutes, rows, segments
 from vectadb_server.stores.base import Cursor, EventFilter, StoreUnavailable
+from vectadb_server.stores.boundaries import Kept, read_anew
 from vectadb_server.stores.databases import Databases
 from vectadb_server.stores.directories import MEMORY, Directories
 from vectadb_server.stores.engine import insisted, key_of, record
@@ -24,12 +27,13 @@ from vectadb_server.stores.worklists import AT_ONCE, WorkLists
 from vectadb_server.stores.writes import Entry, Write, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vectadb_server.attribution import Need
+    from vectadb_server.attribution import Boundary, Need
     from vectadb_server.blocks import Key, Version
     from vectadb_server.model import Event
+    from vectadb_server.stores.boundaries import Place
     from vectadb_server.stores.remote import Address
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.segments import Segments
@@ -38,11 +42,6 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 _PAGE = 1_000
 _FEW = 200  # rows written in one transaction: a remote engine takes the square of the time for more
-# Boundaries of many places: [stream, kind, from, behind].
-_OF = "RETURN $places.map(|$p| (SELECT * FROM boundary:"
-_BETWEEN = f"{_OF}[$p[0], $p[1], $p[2]]..[$p[0], $p[1], $p[3]]))"
-_BEFORE = f"{_OF}[$p[0], $p[1], NONE]..[$p[0], $p[1], $p[2]] ORDER BY id DESC LIMIT 1))"
-_AFTER = f"{_OF}[$p[0], $p[1], $p[3]]..[$p[0], $p[1], ..] ORDER BY id LIMIT 1))"
 #: Of what a trace's summary holds: 2 since it has the types and log groups of the trace's events, 3 since it has all of
 #: its agents and sessions.
 SUMMARY_VERSION = 3
@@ -74,6 +73,7 @@ class SurrealStore(WorkLists):
 
     #: Of the embedded record; of a shared one nobody counts.
     row_counts: RowCounts | None = None
+    _kept: Kept | None = None
 
     @classmethod
     async def open(cls, data_dir: Path, *, open_days: int = 8, min_free: int = MIN_FREE, memory: int = MEMORY) -> Self:
@@ -102,7 +102,8 @@ class SurrealStore(WorkLists):
     @classmethod
     async def _opened(cls, opened: Segments) -> Self:
         store = cls(opened)
-        store.row_counts = None if opened.shared else RowCounts(opened)
+        if not opened.shared:
+            store.row_counts, store._kept = RowCounts(opened), Kept()
         store.dirty.update(await opened.days())
         try:
             await store._upgrade()
@@ -285,8 +286,12 @@ class SurrealStore(WorkLists):
                     found[day, str(key_of(row["id"]))] = rows.extras(row, day)
         return found
 
-    async def boundaries(self, needs: Sequence[Need]) -> list[Boundary]:
-        """Return what is asked for, as :mod:`~vectadb_server.attribution` says; perhaps more."""
+    async def boundaries(self, needs: Sequence[Need], *, settled: bool = True) -> list[Boundary]:
+        """Return what is asked for, as :mod:`~vectadb_server.attribution` says; perhaps more, and some twice.
+
+        Unless ``settled``, those of transactions of which nobody has heard yet how they ended may be missing, also
+        where they can be seen.
+        """
         by_day: dict[str, list[Need]] = defaultdict(list)
         for need in needs:
             first, last = need.from_us, need.to_us
@@ -294,23 +299,25 @@ class SurrealStore(WorkLists):
             last += INVOCATION_CAP if need.after else 0
             for number in range(max(first, 0) // rows.DAY, max(last, 0) // rows.DAY + 1):
                 by_day[rows.day_of(number * rows.DAY)].append(need)
-        found: dict[tuple[Any, ...], Boundary] = {}
+        found: list[Boundary] = []
         known = set(await self._segments.days())
+        if self._kept is not None:
+            self._kept.only(known)
         for day in by_day.keys() & known:
-            some = by_day[day]
-            async with self._segments.use(day) as db:
-                for query, asking in (
-                    (_BETWEEN, some),
-                    (_BEFORE, [need for need in some if need.before]),
-                    (_AFTER, [need for need in some if need.after]),
-                ):
-                    places = [[need.stream_key, need.kind, need.from_us, need.to_us + 1] for need in asking]
-                    for i in range(0, len(places), AT_ONCE):
-                        for result in await db.one(query, {"places": places[i : i + AT_ONCE]}):
-                            for row in result:
-                                made = rows.boundary(row)
-                                found[made.stream_key, made.kind, *made.position] = made
-        return list(found.values())
+            read = partial(self._read_boundaries, day)
+            if self._kept is not None:
+                found += await self._kept.find(day, by_day[day], read, settled=settled)
+            else:
+                found += await read_anew(by_day[day], read)
+        return found
+
+    async def _read_boundaries(self, day: str, query: str, places: Sequence[Place]) -> list[list[Boundary]]:
+        found: list[list[Boundary]] = []
+        async with self._segments.use(day) as db:
+            for i in range(0, len(places), AT_ONCE):
+                some = [list(each) for each in places[i : i + AT_ONCE]]
+                found += [[rows.boundary(row) for row in result] for result in await db.one(query, {"places": some})]
+        return found
 
     async def commit(self, day: str, write: Write) -> None:
         """Do all of it, or nothing; return when it is durable.
@@ -327,7 +334,7 @@ class SurrealStore(WorkLists):
         said: dict[str, tracing.Attribute] = {"db.system.name": "surrealdb", "db.namespace": day}
         said["db.operation.batch.size"] = len(write.insert)
         try:
-            with tracing.span("record commit", said, kind="client"):
+            with tracing.span("record commit", said, kind="client"), self._marking(day, write, values):
                 async with self._segments.use(day, make=True) as db:
                     await db.run(f"BEGIN; {'; '.join(sql)}; COMMIT;", values)
         finally:
@@ -336,6 +343,17 @@ class SurrealStore(WorkLists):
                 counts.written(day)
             if write.entry is not None:
                 self.wake(day)
+
+    @contextmanager
+    def _marking(self, day: str, write: Write, values: Mapping[str, Any]) -> Iterator[None]:
+        """Note around a transaction what it does to boundaries."""
+        changed = [*write.boundaries_gone, *write.nameless]
+        added = [rows.boundary({**row, "id": record("boundary", row["id"])}) for row in values.get("marks", ())]
+        if self._kept is None or not (changed or added):
+            yield
+        else:
+            with self._kept.writing(day, added, changed):
+                yield
 
 
 def _by_day(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -46,6 +46,7 @@ class Tail:
         self._segments = segments
         self.news = asyncio.Event()
         self._written = 0
+        self._newest = 0  # that was seen
 
     async def append(self, day: str, commits: Sequence[tuple[UUID, Sequence[str]]]) -> None:
         """Add the events of commits, each named by its outbox row; those that were added before are left out."""
@@ -98,21 +99,24 @@ class Tail:
 
     async def rows(self, number: int, limit: int) -> list[TailRow]:
         """Return rows from this number on. A first one that is greater says that some are forgotten."""
+        sql = f"SELECT VALUE [id, day, ids] {_ROWS} LIMIT $limit"
         async with self._segments.use(META) as meta:
-            values = {"first": number, "last": 2**62, "limit": limit}
-            found = await meta.one(f"SELECT VALUE [id, day, ids] {_ROWS} LIMIT $limit", values)
+            # The engine reads a range to its end, whatever the limit; there is no gap but where rows are forgotten.
+            found = await meta.one(sql, {"first": number, "last": number + limit - 1, "limit": limit})
+            if not found:
+                found = await meta.one(sql, {"first": number, "last": 2**62, "limit": limit})
         return [TailRow(key_of(ref)[0], [(day, event_id) for event_id in _unpacked(ids)]) for ref, day, ids in found]
 
     async def _end(self) -> tuple[int, set[UUID], int]:
         """Return the newest row's number, the newest commits, and how many events there were in all."""
+        sql = f"SELECT VALUE [id, total, commits] {_ROWS}"
         async with self._segments.use(META) as meta:
-            found: list[Any] = await meta.one(
-                f"SELECT VALUE [id, total, commits] FROM (SELECT * {_ROWS} ORDER BY id DESC LIMIT $recent)",  # noqa: S608 - no values
-                {"first": 0, "last": 2**62, "recent": RECENT},
-            )
+            # Not all rows for the last few: numbers only grow.
+            found: list[Any] = await meta.one(sql, {"first": max(self._newest - RECENT + 1, 0), "last": 2**62})
         if not found:
             return 0, set(), 0
-        return key_of(found[0][0])[0], {commit for row in found for commit in row[2]}, found[0][1]
+        self._newest = key_of(found[-1][0])[0]
+        return self._newest, {commit for row in found[-RECENT:] for commit in row[2]}, found[-1][1]
 
 
 def _unpacked(ids: bytes) -> list[str]:
