@@ -58,7 +58,7 @@ async def test_what_is_left_is_what_would_be_there_without_the_rest(
         assert again == ["duplicate" if is_kept(each) else "expired" for each in events]
         await server.indexer.wait_idle()
         assert_same(await server.shows(traces), shown)
-        breaks(monkeypatch, server.store, "page", done=False)
+        breaks(monkeypatch, server.store, "pages", done=False)
         await server.settle()  # What is done is not looked for again.
 
 
