@@ -18,7 +18,7 @@ from benchmarks.agent_rows import PYTHON
 from benchmarks.processes import AWS, BIN, BenchmarkFailed, Process, running
 from benchmarks.served import free_port, get, pending, serving
 from benchmarks.table import Row, median, percentile
-from benchmarks.wire_batches import BATCH, KINDS, compressed
+from benchmarks.wire_batches import BATCH, KINDS, compressed, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ JSON = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 
 def ingest() -> list[Row]:
     """Events a second that are acknowledged, beside what the bare engine takes, and until they are indexed."""
-    return [row for kind in KINDS for row in _ingest(kind)]
+    return [*(row for kind in KINDS for row in _ingest(kind)), *_windows()]
 
 
 def _ingest(kind: str) -> list[Row]:
@@ -58,6 +58,22 @@ def _ingest(kind: str) -> list[Row]:
         Row(name=f"indexed {kind}", what="server: events indexed (until nothing is pending)", measured=median(indexed),
             unit="events/s", wanted=4_000, runs=indexed,
             note="traces, spans and vectors; from the first request on"),
+    ]  # fmt: skip
+
+
+def _windows() -> list[Row]:
+    acknowledged, indexed = [], []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory(prefix="vectadb-benchmark-") as name, serving(Path(name)) as (server, port):
+            rates = _offered(server, port, compressed(windows(2 * BATCHES)))
+        acknowledged.append(rates[0])
+        indexed.append(rates[1])
+    events = f"{2 * BATCHES * BATCH:,} lines of 20 Lambda streams, ten to an invocation, which its first and last name"
+    return [
+        Row(name="acknowledged windows", what="server: lines of Lambda acknowledged over HTTP",
+            measured=median(acknowledged), unit="events/s", runs=acknowledged, note=events),
+        Row(name="indexed windows", what="server: lines of Lambda indexed, as above", measured=median(indexed),
+            unit="events/s", runs=indexed, note="their traces are found by the windows of their streams"),
     ]  # fmt: skip
 
 

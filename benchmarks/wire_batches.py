@@ -39,9 +39,37 @@ def small(count: int) -> list[bytes]:
 KINDS = {"500 bytes": small, "2 KB": batches}
 
 
+def windows(count: int) -> list[bytes]:
+    """As a Lambda prints them: only the first and last line of an invocation names it, and its stream holds the rest.
+
+    An event every 2.5 ms, of each of 20 streams in turn, ten to an invocation.
+    """
+    total = count * BATCH
+    first = time.time() - total / 400
+    events = [_line(text, number, first + number / 400) for number, text in enumerate(messages(total))]
+    return [json.dumps({"events": events[at : at + BATCH]}).encode() for at in range(0, total, BATCH)]
+
+
 def compressed(bodies: list[bytes]) -> list[bytes]:
     """The bodies under gzip, packed as fast as the agent does it."""
     return [gzip.compress(body, 1) for body in bodies]
+
+
+def _line(text: str, number: int, at: float) -> dict[str, Any]:
+    event = _event(text, number, at)
+    turn = number // 20
+    del event["trace_id"]
+    event["source"]["log_stream"] = f"2026/01/01/[$LATEST]{number % 20:032x}"
+    if turn % 10 in (0, 9):
+        kind = "start" if turn % 10 == 0 else "end"
+        request = f"00000000-0000-4000-8000-{number % 20:04x}{turn // 10:08x}"
+        event |= {
+            "event_type": f"invocation_{kind}",
+            "request_id": request,
+            "properties": {},
+            "raw": f"{kind} {request}",
+        }
+    return event
 
 
 def _event(text: str, number: int, at: float) -> dict[str, Any]:
