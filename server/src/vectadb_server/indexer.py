@@ -466,11 +466,9 @@ class Indexer:
         events = [each.event for each in stored]
         now = time.time_ns() // 1000
         if len(events) > MANY:
-            summary, made = await asyncio.to_thread(spans.build, events, now=now, prices=self._prices)
-            causes = await asyncio.to_thread(spans.causes, events)
+            summary, made, causes = await asyncio.to_thread(spans.rebuild, events, now=now, prices=self._prices)
         else:
-            summary, made = spans.build(events, now=now, prices=self._prices)
-            causes = spans.causes(events)
+            summary, made, causes = spans.rebuild(events, now=now, prices=self._prices)
         self._built(summary, made)
         related = {each.event.event_id for each in stored if each.relate}
         edges = [edge for edge in causes if edge[0] in related and edge[1] in related]

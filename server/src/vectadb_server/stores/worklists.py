@@ -161,7 +161,7 @@ class WorkLists(Reading):
         async with self._segments.use(day) as db:
             for i in range(0, len(asked), 30):
                 result = await db.one(
-                    "SELECT * FROM event WHERE trace IN $traces AND stream = $stream AND grp = $grp "
+                    f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces AND stream = $stream AND grp = $grp "  # noqa: S608 - no values
                     "AND at >= $first AND at <= $last AND basis IN $weak",
                     {
                         "traces": asked[i : i + 30],
@@ -172,7 +172,7 @@ class WorkLists(Reading):
                         "weak": list(rows.WEAK),
                     },
                 )
-                found += [rows.stored_event(row, day) for row in result]
+                found += [each for each in (rows.whole(row, day) for row in result) if each is not None]
         return [each for each in found if each.event.source and each.event.source.stream_key() == stream_key]
 
     async def span_days(self, day: str, traces: Collection[str]) -> None:
