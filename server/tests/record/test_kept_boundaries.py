@@ -91,7 +91,7 @@ def some_needs(rnd: random.Random) -> list[Need]:
         kind = rnd.choice(("invocation", "run"))
         sides = {"before": rnd.random() < 0.5, "after": rnd.random() < 0.5} if kind == "invocation" else {}
         last = first + rnd.randrange(20) * MINUTE
-        found.append(Need(stream_key=rnd.choice("ab"), kind=kind, from_us=first, to_us=last, **sides))
+        found.append(Need(stream_key=rnd.choice("abcd"), kind=kind, from_us=first, to_us=last, **sides))
     return found
 
 
@@ -104,7 +104,7 @@ def most(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
     return 12
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(120))
 async def test_whatever_is_written_meanwhile(seed: int, most: int) -> None:
     rnd = random.Random(seed)
     record, kept = Record(rnd), Kept(most)
@@ -114,7 +114,7 @@ async def test_whatever_is_written_meanwhile(seed: int, most: int) -> None:
         for number in range(40):
             await record.moments()
             kind = rnd.choice(("invocation", "run"))
-            added = [made(rnd.randrange(140) * MINUTE, kind, rnd.choice("ab"), seed * 100 + number) for _ in range(2)]
+            added = [made(rnd.randrange(140) * MINUTE, kind, rnd.choice("abcd"), seed * 100 + number) for _ in range(2)]
             held = record.visible(record.now)
             gone = rnd.sample(held, min(len(held), 2)) if rnd.random() < 0.2 else []
             how = rnd.random()
@@ -123,12 +123,12 @@ async def test_whatever_is_written_meanwhile(seed: int, most: int) -> None:
                     await record.moments()
                     if how < 0.1:
                         raise Conflict
-                    if how < 0.15:
+                    if how < 0.12:
                         late.append((added, gone))  # and nobody hears how it ends
                         raise TimeoutError
                     record.apply(added, gone)
                     await record.moments()
-                    if how < 0.2:
+                    if how < 0.13:
                         raise TimeoutError
             except (Conflict, TimeoutError):
                 pass
@@ -178,3 +178,26 @@ async def test_what_is_kept_is_not_read_again() -> None:
     kept.only(["another day"])
     await kept.find(DAY, [need], record.read, settled=True)
     assert record.reads == again + 1
+
+
+async def test_it_is_bounded_also_by_streams_without_boundaries() -> None:
+    record, kept = Record(random.Random(1)), Kept(1_000)
+    for number in range(300):
+        added = [made(n * MINUTE, "run", f"s{number}") for n in range(number)] if number in (5, 299) else []
+        with kept.writing(DAY, added, []):
+            record.apply(added, [])
+        needs = [Need(stream_key=f"s{n}", kind="run", from_us=0, to_us=400 * MINUTE) for n in (number, 5)]
+        found = await kept.find(DAY, needs, record.read, settled=True)
+        assert set(found) == wanted(record.visible(record.now), needs)
+    assert kept.weight <= 1_000
+
+
+async def test_a_line_that_alone_is_too_much_is_not_kept() -> None:
+    record, kept = Record(random.Random(1)), Kept(100)
+    record.apply([made(n * MINUTE // 10, "run", "large") for n in range(200)], [])
+    small, large = (Need(stream_key=name, kind="run", from_us=0, to_us=60 * MINUTE) for name in ("small", "large"))
+    for _ in range(3):
+        assert set(await kept.find(DAY, [large, small], record.read, settled=True)) == set(record.visible(record.now))
+    reads = record.reads
+    await kept.find(DAY, [small], record.read, settled=True)
+    assert record.reads == reads, "the small one was let go of"

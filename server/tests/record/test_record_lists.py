@@ -381,6 +381,29 @@ async def test_sessions_and_agents(
     assert await store.group(kind, "nobody", 0, NEVER) is None
 
 
+@pytest.mark.parametrize("kind", ["session", "agent"])
+async def test_groups_come_to_an_end_also_where_no_page_has_time(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch, kind: Grouping
+) -> None:
+    await stored(store, made(60, seed=11))
+    wanted = wanted_groups(await traces_of(store), kind, 0, NEVER)
+    monkeypatch.setattr(grouping, "FEW_NAMES", 0)
+    monkeypatch.setattr(newest, "FEW", 1)
+    for seconds in (1.0, 0.0, -1.0):
+        monkeypatch.setattr(newest, "SECONDS", seconds)
+        for limit in (1, 3):
+            found, after = [], None
+            for _ in range(2_000):
+                page = await store.groups(kind, 0, NEVER, arrived=NEVER, limit=limit, after=after)
+                assert len(page.items) <= limit
+                found += page.items
+                assert page.next != after or page.next is None, "it stands still"
+                after = page.next
+                if after is None:
+                    break
+            assert found == wanted
+
+
 async def test_pages_are_stable_while_data_arrives(store: SurrealStore) -> None:
     events = made(150, seed=6)
     await stored(store, events)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vectadb_server.attribution import INVOCATION_CAP, Boundary, Window
 from vectadb_server.stores.engine import Conflict
+from vectadb_server.stores.space import StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -31,8 +32,8 @@ ALL, FIRST, LAST = (
 _NEAR = (10_000_000, 120_000_000, INVOCATION_CAP)
 
 _HOUR = 3_600_000_000
-#: Boundaries kept: some 30 MB of them.
-MOST = 50_000
+#: Boundaries kept: some 30 MB of them. A line takes the room of ten.
+MOST, _LINE = 50_000, 10
 #: A stream's are kept for so long behind the newest, and no stretch is read for it alone that is longer, microseconds.
 _KEPT, _LONGEST = 4 * _HOUR, 6 * _HOUR
 
@@ -127,6 +128,11 @@ class _Line:
         del self.positions[:index], self.boundaries[:index]
         self.first = first
 
+    @property
+    def weight(self) -> int:
+        """In boundaries. A stream without any has lines all the same."""
+        return len(self.boundaries) + _LINE
+
     def answer(self, needs: Sequence[Need]) -> list[Boundary]:
         """Return what is asked for; it lies inside. Some perhaps twice."""
         found: list[Boundary] = []
@@ -146,6 +152,15 @@ class _Line:
         return bisect_left(self.positions, (us,))
 
 
+class _Reads:
+    """Of a day: one at a time asks it, and ``came`` and ``bars`` are what was added and barred meanwhile."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.came: list[tuple[Key, Boundary]] = []
+        self.bars: set[Key] = set()
+
+
 class Kept:
     """What this process has read and written lately, of a record that only it writes.
 
@@ -156,17 +171,22 @@ class Kept:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lines: OrderedDict[Key, _Line] = OrderedDict()
-        self._reading = asyncio.Lock()
-        self._came: list[tuple[Key, Boundary]] = []  # while something is read
+        self._reads: defaultdict[str, _Reads] = defaultdict(_Reads)
         #: Of which nothing is kept: something of it is being taken away; for ever, if nobody knows what became of it.
         self._barred = Counter[Key]()
-        self._bars: set[Key] = set()  # those there are or were since something began to be read
         self._writing: dict[asyncio.Event, set[Key]] = {}
+        self._days: Collection[str] = ()
 
     def only(self, days: Collection[str]) -> None:
         """Forget other days."""
-        for key in [key for key in self._lines if key[0] not in days]:
-            del self._lines[key]
+        if days == self._days:
+            return
+        self._days = days
+        for key in [key for key in (*self._lines, *self._barred) if key[0] not in days]:
+            self._lines.pop(key, None)
+            self._barred.pop(key, None)
+        for day in [day for day, reads in self._reads.items() if day not in days and not reads.lock.locked()]:
+            del self._reads[day]
 
     @contextmanager
     def writing(self, day: str, added: Sequence[Boundary], changed: Sequence[Boundary]) -> Iterator[None]:
@@ -181,26 +201,24 @@ class Kept:
             for each in added:
                 if (line := self._lines.get(_key(day, each))) is not None:
                     line.add([each])
-                if self._reading.locked():
-                    self._came.append((_key(day, each), each))
+                if (reads := self._reads[day]).lock.locked():
+                    reads.came.append((_key(day, each), each))
             certain = True
-        except Conflict:
+        except (Conflict, StoreFull):  # Nothing was done.
             certain = True
             raise
         finally:
             if not certain:
-                self._bar(adds)  # It may become true yet, at any time.
-            for key in bars:
-                self._barred[key] -= 1
-                if not self._barred[key]:
-                    del self._barred[key]
+                self._bar(adds | bars)  # It may become true yet, at any time.
+            self._barred.subtract(bars)
+            self._barred = +self._barred
             del self._writing[done]
             done.set()
 
     def _bar(self, keys: set[Key]) -> None:
         self._barred.update(keys)
-        self._bars |= keys
         for key in keys:
+            self._reads[key[0]].bars.add(key)
             self._lines.pop(key, None)
 
     async def find(self, day: str, needs: Sequence[Need], read: Read, *, settled: bool) -> list[Boundary]:
@@ -214,12 +232,13 @@ class Kept:
         if settled:
             for done in [done for done, keys in self._writing.items() if not keys.isdisjoint(by_key)]:
                 await done.wait()
-        async with self._reading:
-            return await self._find(by_key, read)
+        reads = self._reads[day]
+        async with reads.lock:
+            reads.came.clear()
+            reads.bars = set(self._barred)
+            return await self._find(by_key, read, reads)
 
-    async def _find(self, by_key: dict[Key, list[Need]], read: Read) -> list[Boundary]:
-        self._came.clear()
-        self._bars = set(self._barred)
+    async def _find(self, by_key: dict[Key, list[Need]], read: Read, reads: _Reads) -> list[Boundary]:
         lines: dict[Key, _Line] = {}
         lacking: list[tuple[Key, Place]] = []
         anew: list[Need] = []
@@ -241,20 +260,30 @@ class Kept:
             line = lines[key]
             line.first, line.behind = min(line.first, place.first), max(line.behind, place.behind)
             line.add(some)
-            line.add(each for came, each in self._came if came == key)
+            line.add(each for came, each in reads.came if came == key)
         for key, line in lines.items():
             found += line.answer(by_key[key])
-            if key not in self._bars:
+            if key not in reads.bars:
                 self._keep(key, line)
+        self._shrink()
         return found
 
     def _keep(self, key: Key, line: _Line) -> None:
         if line.behind - line.first > 2 * _KEPT:
             line.cut(line.behind - _KEPT)
         self._lines[key] = line
-        self._lines.move_to_end(key)
-        while len(self._lines) > 1 and sum(len(each.boundaries) for each in self._lines.values()) > self._most:
-            self._lines.popitem(last=False)
+        # One that alone is too much is the first to go.
+        self._lines.move_to_end(key, last=line.weight <= self._most)
+
+    @property
+    def weight(self) -> int:
+        """How much is kept, in boundaries."""
+        return sum(line.weight for line in self._lines.values())
+
+    def _shrink(self) -> None:
+        weight = self.weight
+        while weight > self._most:
+            weight -= self._lines.popitem(last=False)[1].weight
 
 
 def _between(need: Need) -> Place:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PAGE_TRACES, GROUP_TRACES = 10_000, 200
 #: Of a row, that it counts for where in the list its group stands.
 _COUNTS = "(arrived ?? 0) < $arrived"
-_LAST_NAME = "\U0010ffff"
 #: Agents of a day that are looked up by name; where there are more, traces are gone through instead.
 FEW_NAMES = 200
 
@@ -77,12 +76,11 @@ class Groups:
         """Go through traces, the newest first: each group is met first at its newest."""
         until = time.monotonic() + newest.SECONDS
         listing = self._listing()
-        conditions = [f"{self._kind}s != []", _COUNTS]
+        conditions = [f"({self._kind}s ?? []) != []", _COUNTS]
         chunks = ByIndex(self._segments, listing, conditions, {"arrived": self._arrived}, None)
         walk = Newest(self._days, listing.place, chunks)
         found: dict[str, _Seen] = {}
-        # The trace in whose names the page before ended is looked at once more.
-        place = after and Place(after.nus, members.trace_of(after.id)[:-1])
+        place = after and Place(after.nus, members.behind(after.id))
         while True:
             cursor = None if place is None else Cursor(-place.nus, place.id)
             page = await walk.page(self._times, limit=newest.FEW, after=cursor, seconds=until - time.monotonic())
@@ -102,7 +100,7 @@ class Groups:
             if place is None:
                 return list(found.values()), None
             if len(found) == limit or time.monotonic() > until:
-                return list(found.values()), _place(place.nus, [place.id, _LAST_NAME])
+                return list(found.values()), Place(place.nus, members.id_text([place.id, members.LAST]))
 
     def _listing(self) -> Listing[_Among]:
         def read(row: Sequence[Any], _day: str) -> _Among:

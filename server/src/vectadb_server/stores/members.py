@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Between the parts of an id where it is one text: less than any character of either, so that both order alike.
 _BETWEEN = "\x00"
+#: Behind the names of all.
+LAST = "\U0010ffff"
 
 
 class Member(NamedTuple):
@@ -56,9 +58,10 @@ def id_text(key: Sequence[str]) -> str:
     return _BETWEEN.join(key)
 
 
-def trace_of(text: str) -> str:
-    """The trace in an :func:`id_text`."""
-    return text.partition(_BETWEEN)[0]
+def behind(text: str) -> str:
+    """The trace id behind which a list goes on after this :func:`id_text`: just before its own, if that has more."""
+    trace, _, name = text.partition(_BETWEEN)
+    return trace if name in ("", LAST) else trace[:-1]
 
 
 def by_trace(kind: Grouping, name: str) -> Callable[[str], Any]:

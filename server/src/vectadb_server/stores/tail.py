@@ -113,6 +113,8 @@ class Tail:
         async with self._segments.use(META) as meta:
             # Not all rows for the last few: numbers only grow.
             found: list[Any] = await meta.one(sql, {"first": max(self._newest - RECENT + 1, 0), "last": 2**62})
+            if not found and self._newest:  # Somebody has put another record in its place.
+                found = await meta.one(sql, {"first": 0, "last": 2**62})
         if not found:
             return 0, set(), 0
         self._newest = key_of(found[-1][0])[0]
