@@ -186,7 +186,7 @@ async def test_it_is_bounded_also_by_streams_without_boundaries() -> None:
         added = [made(n * MINUTE, "run", f"s{number}") for n in range(number)] if number in (5, 299) else []
         with kept.writing(DAY, added, []):
             record.apply(added, [])
-        needs = [Need(stream_key=f"s{n}", kind="run", from_us=0, to_us=400 * MINUTE) for n in (number, 5)]
+        needs = [Need(stream_key=f"s{n}", kind="run", from_us=0, to_us=300 * MINUTE) for n in (number, 5)]
         found = await kept.find(DAY, needs, record.read, settled=True)
         assert set(found) == wanted(record.visible(record.now), needs)
     assert kept.weight <= 1_000
@@ -197,7 +197,20 @@ async def test_a_line_that_alone_is_too_much_is_not_kept() -> None:
     record.apply([made(n * MINUTE // 10, "run", "large") for n in range(200)], [])
     small, large = (Need(stream_key=name, kind="run", from_us=0, to_us=60 * MINUTE) for name in ("small", "large"))
     for _ in range(3):
-        assert set(await kept.find(DAY, [large, small], record.read, settled=True)) == set(record.visible(record.now))
+        assert set(await kept.find(DAY, [small, large], record.read, settled=True)) == set(record.visible(record.now))
     reads = record.reads
     await kept.find(DAY, [small], record.read, settled=True)
     assert record.reads == reads, "the small one was let go of"
+
+
+async def test_a_removal_of_which_nobody_heard_the_end_may_come_at_any_time() -> None:
+    record, kept = Record(random.Random(1)), Kept()
+    [going] = added = [made(MINUTE, "run", "a")]
+    record.apply(added, [])
+    need = Need(stream_key="a", kind="run", from_us=0, to_us=MINUTE)
+    assert await kept.find(DAY, [need], record.read, settled=True) == [going]
+    with pytest.raises(TimeoutError), kept.writing(DAY, [], added):
+        raise TimeoutError
+    assert await kept.find(DAY, [need], record.read, settled=True) == [going]
+    record.apply([], added)
+    assert await kept.find(DAY, [need], record.read, settled=True) == []
