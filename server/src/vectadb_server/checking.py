@@ -51,7 +51,7 @@ class DayFound(msgspec.Struct, kw_only=True):
     Of these it lacks ``missing``, has ``stale`` with another time or trace, and has ``extra`` that no event belongs to.
     ``digests``: hours of log groups whose count or sum is not that of their rows; ``traces``: summaries that are
     missing, left over, or count other events than there are; ``minutes``: those whose counts are not their events';
-    ``waiting``: rows that the indexer has before it.
+    ``waiting``: rows that the indexer has before it, and events that it is to have, the index being made anew.
     ``examples``: ids of the first events and traces that differ.
     """
 
@@ -180,7 +180,7 @@ class Checker:
             self._compare_minutes(look, day, counted[day], counts[day], await self._store.counts(day))
         await self._compare_traces(look, held, traces)
         for day in sorted(held):
-            look.found[day].waiting = sum((await self._store.waiting(day))[:3])
+            look.found[day].waiting += sum((await self._store.waiting(day))[:3])
         return look
 
     # ---- the search index ----
@@ -216,14 +216,20 @@ class Checker:
             for each in stored:
                 if bucket_of(each.event.event_id) in buckets and (mark := _mark(each)) is not None:
                     ours[each.event.event_id] = mark
+        behind = (await self._store.to_reindex()).get(day)
         listed = await self._listed(day)
+        if behind is not None:
+            # Where the index is being made anew, these are to be listed yet.
+            to_come = {event_id for event_id in ours if event_id > behind}
+            look.found[day].waiting += len(to_come - listed)
+            listed |= to_come
         theirs: dict[str, int] = {}
         for bucket in buckets:
             theirs |= await self._index.listing(day, bucket)
         suspects = {event_id for event_id in {*ours, *theirs} if ours.get(event_id) != theirs.get(event_id)} - listed
         # What came or changed after the first look is on a list now, or in the index as it is now.
         fresh = {each.event.event_id: _mark(each) for each in await self._store.stored(day, sorted(suspects))}
-        listed = await self._listed(day)
+        listed |= await self._listed(day)
         missing, extra, stale = [], [], []
         for event_id in sorted(suspects - listed):
             due, held = fresh.get(event_id), theirs.get(event_id)

@@ -103,7 +103,7 @@ class Reindexer:
 
     async def progress(self) -> Progress:
         """Return how far it is; nothing is left once ``days_left`` is empty."""
-        return msgspec.structs.replace(self._now, days_left=sorted(await self._left(), reverse=True))
+        return msgspec.structs.replace(self._now, days_left=sorted(await self._store.to_reindex(), reverse=True))
 
     async def _note_if_new(self) -> None:
         """Note of a new record that it has not filled any index: what is on its outbox is indexed by itself."""
@@ -117,10 +117,6 @@ class Reindexer:
         async with self._segments.use(META) as meta:
             await meta.run("UPSERT schema:index SET generation = $found RETURN NONE", values)
 
-    async def _left(self) -> dict[str, str]:
-        async with self._segments.use(META) as meta:
-            return {key_of(row["id"]): row["after"] for row in await meta.one("SELECT id, after FROM reindex")}
-
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -128,10 +124,10 @@ class Reindexer:
                     await self._asked.wait()
             self._asked.clear()
             try:
-                while await self._left():
+                while await self._store.to_reindex():
                     await self._index.renew()
                     await self.begin_if_lost()  # An index that was erased lacks also the days that nobody asked for.
-                    left = await self._left()
+                    left = await self._store.to_reindex()
                     await self._day(max(left), left[max(left)])
                 self._now = Progress([])
             except (SearchUnavailable, StoreUnavailable, Conflict) as error:

@@ -91,7 +91,8 @@ def checked(reply: dict[str, Any]) -> None:
             console.print(_text(f"{day['day']} differs in: {', '.join(day['examples'])}"))
     if reply["complete"]:
         mended = "what differed was mended; now " if reply["repairing"] else ""
-        console.print(f"{mended}index, digests, counts and summaries are those of the record.")
+        yet = ", but for what waits" if any(day["waiting"] for day in reply["days"]) else ""
+        console.print(f"{mended}index, digests, counts and summaries are those of the record{yet}.")
     else:
         next_step = (
             "run it again; what differs still is a mistake to report"

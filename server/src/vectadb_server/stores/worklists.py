@@ -240,6 +240,11 @@ class WorkLists(Reading):
         if sql:
             await self._transact(day, "apply", sql, values)
 
+    async def to_reindex(self) -> dict[str, str]:
+        """Return the days for which the index is being made anew, each with the id up to which it has come (or ``""``)."""
+        async with self._segments.use(META) as meta:
+            return {key_of(row["id"]): row["after"] for row in await meta.one("SELECT id, after FROM reindex")}
+
     async def stale(self, day: str) -> dict[str, str]:
         """Return the traces that are to be recomputed, each with the version of that wish."""
         if not await self._segments.has(day):
