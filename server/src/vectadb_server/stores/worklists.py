@@ -241,7 +241,7 @@ class WorkLists(Reading):
             await self._transact(day, "apply", sql, values)
 
     async def to_reindex(self) -> dict[str, str]:
-        """Return the days for which the index is being made anew, each with the id up to which it has come (or ``""``)."""
+        """Return the days for which the index is made anew, each with the id up to which it has come (or ``""``)."""
         async with self._segments.use(META) as meta:
             return {key_of(row["id"]): row["after"] for row in await meta.one("SELECT id, after FROM reindex")}
 
