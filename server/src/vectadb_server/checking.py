@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE = 500
+#: Buckets listed at once: for each listing the index goes through the whole day, and what it lists is one message.
+_BUCKETS = 64
 _EXAMPLES = 20
 _ALL = 2**31
 _THROUGH = 60.0
@@ -224,11 +226,16 @@ class Checker:
             look.found[day].waiting += len(to_come - listed)
             listed |= to_come
         theirs: dict[str, int] = {}
-        for bucket in buckets:
-            theirs |= await self._index.listing(day, bucket)
+        asked = sorted(buckets)
+        for start in range(0, len(asked), _BUCKETS):
+            theirs |= await self._index.listing(day, asked[start : start + _BUCKETS])
         suspects = {event_id for event_id in {*ours, *theirs} if ours.get(event_id) != theirs.get(event_id)} - listed
         # What came or changed after the first look is on a list now, or in the index as it is now.
-        fresh = {each.event.event_id: _mark(each) for each in await self._store.stored(day, sorted(suspects))}
+        fresh: dict[str, int | None] = {}
+        looked = sorted(suspects)
+        for start in range(0, len(looked), _PAGE):  # All of a day may differ: never all at once.
+            some = await self._store.stored(day, looked[start : start + _PAGE])
+            fresh |= {each.event.event_id: _mark(each) for each in some}
         listed |= await self._listed(day)
         missing, extra, stale = [], [], []
         for event_id in sorted(suspects - listed):

@@ -40,14 +40,14 @@ class MemoryIndex(FakeIndex):
         self.documents = {event_id: each for event_id, each in self.documents.items() if each.day >= before}
 
     async def survey(self, day: str) -> list[tuple[int, int]]:
-        found = [await self.listing(day, bucket) for bucket in range(BUCKETS)]
+        found = [await self.listing(day, [bucket]) for bucket in range(BUCKETS)]
         return [(len(marks), sum(marks.values()) % 2**128) for marks in found]
 
-    async def listing(self, day: str, bucket: int) -> dict[str, int]:
+    async def listing(self, day: str, buckets: Sequence[int]) -> dict[str, int]:
         return {
             event_id: mark_of(event_id, each.us, each.trace)
             for event_id, each in self.documents.items()
-            if each.day == day and bucket_of(event_id) == bucket
+            if each.day == day and bucket_of(event_id) in buckets
         }
 
 

@@ -379,7 +379,9 @@ async def test_survey_and_listing_tell_every_document(engine: EdgeSearch, make: 
         expected = {event_id: mark for event_id, mark in marks.items() if bucket_of(event_id) == bucket}
         assert survey[bucket] == (len(expected), sum(expected.values()) % 2**128)
         if expected:
-            assert await engine.listing("2026-01-01", bucket) == expected
+            assert await engine.listing("2026-01-01", [bucket]) == expected
+    assert await engine.listing("2026-01-01", range(BUCKETS)) == marks
+    assert await engine.listing("2026-01-01", []) == {}
 
 
 async def test_days_are_dropped(engine: EdgeSearch, make: Callable[..., Document]) -> None:

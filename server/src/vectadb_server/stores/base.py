@@ -152,8 +152,8 @@ class SearchIndex(Protocol):
         """
         ...
 
-    async def listing(self, day: str, bucket: int) -> dict[str, int]:
-        """Return the mark of each document of a bucket, by event id."""
+    async def listing(self, day: str, buckets: Sequence[int]) -> dict[str, int]:
+        """Return the mark of each document of these buckets, by event id."""
         ...
 
     async def drop_days(self, before: str) -> None:

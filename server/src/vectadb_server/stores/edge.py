@@ -203,9 +203,9 @@ class EdgeSearch:
         found = (await self._call(Survey(next(self._numbers), day))).buckets
         return [(count, int(total, 16)) for count, total in found]
 
-    async def listing(self, day: str, bucket: int) -> dict[str, int]:
-        """Return the mark of each document of a bucket, by event id."""
-        found = (await self._call(Listing(next(self._numbers), day, bucket))).marks
+    async def listing(self, day: str, buckets: Sequence[int]) -> dict[str, int]:
+        """Return the mark of each document of these buckets, by event id."""
+        found = (await self._call(Listing(next(self._numbers), day, list(buckets)))).marks
         return {event_id: int(mark, 16) for event_id, mark in found.items()}
 
     async def renew(self) -> None:

@@ -152,12 +152,12 @@ class Index:
                 yield
         return [(count, total % 2**128) for count, total in buckets]
 
-    def listing(self, day: str, bucket: int) -> Generator[None, None, dict[str, int]]:
-        """Return the mark of each document in a bucket of the day, by event id; in many steps."""
-        listed: dict[str, int] = {}
+    def listing(self, day: str, buckets: Sequence[int]) -> Generator[None, None, dict[str, int]]:
+        """Return the mark of each document in these buckets of the day, by event id; in many steps."""
+        asked, listed = set(buckets), dict[str, int]()
         if day in self.shards:
             for found in self.shards[day].marks():
-                listed.update((event_id, mark) for event_id, mark in found if bucket_of(event_id) == bucket)
+                listed.update((event_id, mark) for event_id, mark in found if bucket_of(event_id) in asked)
                 yield
         return listed
 

@@ -131,7 +131,7 @@ def _steps(index: SearchEngine, call: Slow) -> Steps:
         found = yield from index.survey(call.day)
         return msgspec.structs.replace(_reply(index, call), buckets=[(count, f"{total:x}") for count, total in found])
     if isinstance(call, Listing):
-        listed = yield from index.listing(call.day, call.bucket)
+        listed = yield from index.listing(call.day, call.buckets)
         return msgspec.structs.replace(_reply(index, call), marks={id_: f"{mark:x}" for id_, mark in listed.items()})
     if isinstance(call, Finish):
         index.finish(call.day)

@@ -128,11 +128,11 @@ class Survey(msgspec.Struct, tag=True):
 
 
 class Listing(msgspec.Struct, tag=True):
-    """Asks for the documents of one bucket of a day."""
+    """Asks for the documents of some buckets of a day."""
 
     call: int
     day: str
-    bucket: int
+    buckets: list[int]
 
 
 class Hello(msgspec.Struct, tag=True):

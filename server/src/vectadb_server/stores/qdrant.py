@@ -111,11 +111,11 @@ class RemoteIndex:
             yield
         return [(count, total % 2**128) for count, total in buckets]
 
-    def listing(self, day: str, bucket: int) -> Generator[None, None, dict[str, int]]:
+    def listing(self, day: str, buckets: Sequence[int]) -> Generator[None, None, dict[str, int]]:
         """Go through the day's points."""
-        listed: dict[str, int] = {}
+        asked, listed = set(buckets), dict[str, int]()
         for found in self._marks(day):
-            listed.update((event_id, mark) for event_id, mark in found if bucket_of(event_id) == bucket)
+            listed.update((event_id, mark) for event_id, mark in found if bucket_of(event_id) in asked)
             yield
         return listed
 

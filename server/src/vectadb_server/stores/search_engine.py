@@ -43,7 +43,7 @@ class SearchEngine(Protocol):
         """Return how many documents each bucket of the day has, and the sum of their marks; in many steps."""
         ...
 
-    def listing(self, day: str, bucket: int) -> Generator[None, None, dict[str, int]]:
+    def listing(self, day: str, buckets: Sequence[int]) -> Generator[None, None, dict[str, int]]:
         """Return the mark of each document in a bucket of the day, by event id; in many steps."""
         ...
 
