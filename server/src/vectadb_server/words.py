@@ -96,7 +96,8 @@ def sparse(text: str, about: str = "") -> tuple[list[int], list[float]]:
         hashes += _about(about)
     counts = Counter(hashes)
     length = _K1 * (1 - _B + _B * len(hashes) / _AVERAGE)
-    return list(counts), [(_K1 + 1) * n / (n + length) for n in counts.values()]
+    once = (_K1 + 1) / (1 + length)  # as most are
+    return list(counts), [once if n == 1 else (_K1 + 1) * n / (n + length) for n in counts.values()]
 
 
 def sparse_query(text: str, most: int = 64, *, about: bool = False) -> list[int]:
