@@ -247,3 +247,23 @@ async def test_queries_of_one_session_run_side_by_side(new_address: Callable[[],
     await session.close()
     with pytest.raises(StoreUnavailable, match="closed"):
         await slow
+
+
+async def test_a_day_that_is_dropped_while_somebody_goes_to_it_stays_dropped(
+    stores: tuple[SurrealStore, SurrealStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = stores
+    await Ingest(one).ingest([line("a", MIDNIGHT)], OPTIONS)
+    segments = one.segments
+    whole = segments.has
+
+    async def has(day: str) -> bool:
+        found = await whole(day)
+        await segments.drop(day)  # right after it was looked at
+        return found
+
+    monkeypatch.setattr(segments, "has", has)
+    with pytest.raises(StoreUnavailable, match="was dropped meanwhile"):
+        async with segments.use(TODAY):
+            pass
+    assert await one.days() == []

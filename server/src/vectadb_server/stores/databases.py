@@ -79,7 +79,7 @@ class Databases:
             async with self._turns.setdefault(name, asyncio.Lock()):
                 held = self._open.pop(name, None)
                 if held is None or held[0].broken is not None:
-                    held = await self._connect(name)
+                    held = await self._connect(name, make=make)
                 self._open[name] = session, connection = held
             try:
                 yield connection
@@ -165,26 +165,31 @@ class Databases:
     def _database(self, name: str) -> str:
         return f"{self._address.prefix}_{name.replace('-', '_')}"
 
-    async def _connect(self, name: str) -> tuple[Session, Connection]:
+    async def _connect(self, name: str, *, make: bool) -> tuple[Session, Connection]:
         session = await Session.opened(self._address, self._database(name))
         connection = Connection(session)
         try:
             if name != META:
-                await self._make(name, connection)
+                await self._make(name, connection, make=make)
         except BaseException:
             await connection.close()
             raise
         return session, connection
 
-    async def _make(self, day: str, connection: Connection) -> None:
-        """Make the day's tables and list it, unless it is, with these very tables."""
+    async def _make(self, day: str, connection: Connection, *, make: bool) -> None:
+        """Make the day's tables and list it, unless it is, with these very tables.
+
+        Raises:
+            StoreUnavailable: it is not listed, and nobody asked for it to be made.
+        """
         version = zlib.crc32(schema(day).encode())
         ref = record("day", day)
         async with self.use(META) as meta:
-            if await meta.one("SELECT VALUE schema FROM array::distinct($ids) WHERE id != NONE", {"ids": [ref]}) == [
-                version
-            ]:
+            found = await meta.one("SELECT VALUE schema FROM array::distinct($ids) WHERE id != NONE", {"ids": [ref]})
+            if found == [version]:
                 return
+            if not (found or make):  # since it was looked at: listed again, it would be there for ever, and empty
+                raise StoreUnavailable(f"{day} was dropped meanwhile")
             await insisted(connection, schema(day))
             await insisted(meta, "UPSERT $ref SET schema = $version RETURN NONE", {"ref": ref, "version": version})
 
