@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     "memory": agent_rows.memory_and_idling,
     "freshness": server_rows.freshness,
     "ingest": server_rows.ingest,
+    "check": server_rows.check,
     "search": search_rows.search,
     "stored": stored_rows.stored,
     "reads": functools.partial(chaos_lags.lags, chaos.SEED, short=True),

@@ -18,7 +18,7 @@ from benchmarks.agent_rows import PYTHON
 from benchmarks.processes import AWS, BIN, BenchmarkFailed, Process, running
 from benchmarks.served import free_port, get, pending, serving
 from benchmarks.table import Row, median, percentile
-from benchmarks.wire_batches import BATCH, KINDS, compressed, windows
+from benchmarks.wire_batches import BATCH, KINDS, compressed, small, windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +75,26 @@ def _windows() -> list[Row]:
         Row(name="indexed windows", what="server: lines of Lambda indexed, as above", measured=median(indexed),
             unit="events/s", runs=indexed, note="their traces are found by the windows of their streams"),
     ]  # fmt: skip
+
+
+def check() -> list[Row]:
+    """What `vectadb check` takes, by the number of events: it goes through all of them."""
+    rows = []
+    bodies = compressed(small(200))
+    with tempfile.TemporaryDirectory(prefix="vectadb-benchmark-") as name, serving(Path(name)) as (server, port):
+        for first, behind in ((0, 50), (50, 200)):
+            _offered(server, port, bodies[first:behind])
+            began = time.monotonic()
+            command = [BIN / "vectadb", "check", "--url", f"http://127.0.0.1:{port}"]
+            with running(command) as checked:
+                said = checked.finish(300).strip().splitlines()[-1]
+            took = time.monotonic() - began
+            events = behind * BATCH
+            rows.append(
+                Row(name=f"check {events}", what=f"server: check of {events:,} events", measured=events / took,
+                    unit="events/s", note=f"{took:.1f} s; {said}")
+            )  # fmt: skip
+    return rows
 
 
 def freshness() -> list[Row]:

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PAGE = 500
-#: Buckets listed at once: for each listing the index goes through the whole day, and what it lists is one message.
-_BUCKETS = 64
+#: Documents listed at once, about: for each listing the index goes through the whole day, and what it lists is one
+#: message, 80 bytes each.
+_LISTED = 200_000
 _EXAMPLES = 20
 _ALL = 2**31
 _THROUGH = 60.0
@@ -210,9 +211,9 @@ class Checker:
         survey = await self._index.survey(day)
         wrong = {at for at, (ours, theirs) in enumerate(zip(sums, survey, strict=True)) if tuple(ours) != theirs}
         if wrong:
-            await self._compare_buckets(look, day, wrong)
+            await self._compare_buckets(look, day, wrong, sum(count for count, _ in survey))
 
-    async def _compare_buckets(self, look: _Look, day: str, buckets: Collection[int]) -> None:
+    async def _compare_buckets(self, look: _Look, day: str, buckets: Collection[int], documents: int) -> None:
         ours: dict[str, int] = {}
         async for stored in self._store.scan(day, _PAGE):
             for each in stored:
@@ -227,15 +228,16 @@ class Checker:
             listed |= to_come
         theirs: dict[str, int] = {}
         asked = sorted(buckets)
-        for start in range(0, len(asked), _BUCKETS):
-            theirs |= await self._index.listing(day, asked[start : start + _BUCKETS])
+        some = max(1, _LISTED * BUCKETS // max(1, documents))
+        for start in range(0, len(asked), some):
+            theirs |= await self._index.listing(day, asked[start : start + some])
         suspects = {event_id for event_id in {*ours, *theirs} if ours.get(event_id) != theirs.get(event_id)} - listed
         # What came or changed after the first look is on a list now, or in the index as it is now.
         fresh: dict[str, int | None] = {}
         looked = sorted(suspects)
         for start in range(0, len(looked), _PAGE):  # All of a day may differ: never all at once.
-            some = await self._store.stored(day, looked[start : start + _PAGE])
-            fresh |= {each.event.event_id: _mark(each) for each in some}
+            stored = await self._store.stored(day, looked[start : start + _PAGE])
+            fresh |= {each.event.event_id: _mark(each) for each in stored}
         listed |= await self._listed(day)
         missing, extra, stale = [], [], []
         for event_id in sorted(suspects - listed):

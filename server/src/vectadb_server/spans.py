@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from vectadb_server.model import Event, Tokens, Trace
     from vectadb_server.nesting import Node
-    from vectadb_server.pairing import Pairing
 
 LISTED = Prices()
 Cause = Literal["result", "end"]
@@ -43,41 +42,26 @@ def build(events: Sequence[Event], *, now: int, prices: Prices = LISTED) -> tupl
     Raises:
         ValueError: there are no events.
     """
-    return _build(_paired(events), now, prices)
+    trace, spans, _ = rebuild(events, now=now, prices=prices)
+    return trace, spans
 
 
 def rebuild(
     events: Sequence[Event], *, now: int, prices: Prices = LISTED
 ) -> tuple[Trace, list[Span], list[tuple[str, str, Cause]]]:
-    """Return what :func:`build` and :func:`causes` do: to pair the events is half of the work, and done once."""
-    found = _paired(events)
-    return *_build(found, now, prices), _causes(found)
-
-
-def causes(events: Sequence[Event]) -> list[tuple[str, str, Cause]]:
-    """Return the graph's edges ``(cause_id, effect_id, kind)``: from call to result, and from start to end."""
-    return _causes(pair(events))
-
-
-def _paired(events: Sequence[Event]) -> Pairing:
+    """As :func:`build`; and the graph's edges ``(cause_id, effect_id, kind)``, from call to result and start to end."""
     if not events:
         raise ValueError("a trace without events has no summary: delete it instead")
-    return pair(events)
-
-
-def _build(found: Pairing, now: int, prices: Prices) -> tuple[Trace, list[Span]]:
+    found = pair(events)
     outcomes = Outcomes(found, now=now)
     tokens = {node: usage.of_node(node) for node in found.nodes}
     spans = [_span(node, outcomes, tokens[node], prices) for node in found.nodes]
-    return summarise(found, spans, outcomes, tokens), spans
-
-
-def _causes(found: Pairing) -> list[tuple[str, str, Cause]]:
-    return [
+    causes: list[tuple[str, str, Cause]] = [
         (node.opener.event_id, node.closer.event_id, "result" if node.kind == "tool" else "end")
         for node in found.nodes
         if node.closer is not None and node.closer is not node.opener
     ]
+    return summarise(found, spans, outcomes, tokens), spans, causes
 
 
 def _span(node: Node, outcomes: Outcomes, tokens: Tokens, prices: Prices) -> Span:

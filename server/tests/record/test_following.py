@@ -171,3 +171,18 @@ async def test_there_are_no_more_than_there_may_be_and_all_end_together(store: S
             assert [note async for note in notes] == []
             await ending
         assert following.followers == 0
+
+
+async def test_another_indexer_knows_the_last_commits_of_a_long_tail(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_module, "RECENT", 3)
+    commits = [(uuid4(), [str(uuid4())]) for _ in range(10)]
+    for number, commit in enumerate(commits, 1):
+        await store.tail.append("2026-01-02", [commit])
+        assert await store.tail.last() == number
+    # One that was killed before it came to its end begins with what it wrote last.
+    await Tail(store.segments).append("2026-01-02", commits[-3:])
+    assert await Tail(store.segments).last() == 10
+    assert [row.number for row in await store.tail.rows(4, 2)] == [4, 5]
+    assert await store.tail.rows(11, 2) == []

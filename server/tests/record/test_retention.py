@@ -12,7 +12,7 @@ from vectadb_server import ids
 from vectadb_server.attribution import given_trace
 from vectadb_server.expiry import Expired
 from vectadb_server.model import Event
-from vectadb_server.stores import horizon, surreal
+from vectadb_server.stores import horizon, surreal, worklists
 from vectadb_server.stores.base import StoreUnavailable
 from vectadb_server.stores.surreal import SurrealStore
 
@@ -104,6 +104,16 @@ async def test_what_is_left_is_what_would_be_there_without_the_rest(new_store: O
         # A second one has nothing to do.
         await server.settle()
         assert_same(shown, await server.shows([given_trace(f"t{n}") for n in range(40)]))
+
+
+async def test_traces_are_the_same_however_few_rows_a_transaction_takes(
+    new_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_events(4, number=150)
+    wanted = await kept_alone(new_store, events)
+    assert len(wanted["members"]) > 2 * 40
+    monkeypatch.setattr(worklists, "_ROWS", 1)
+    assert_same(await kept_alone(new_store, events), wanted)
 
 
 async def test_nothing_comes_back(server: Server) -> None:

@@ -233,6 +233,8 @@ def test_long_texts_are_cut_in_the_summary_alone(log):
 def test_no_events_is_a_callers_mistake():
     with pytest.raises(ValueError, match="without events"):
         spans.build([], now=0)
+    with pytest.raises(ValueError, match="without events"):
+        spans.rebuild([], now=0)
 
 
 def test_failure_that_was_overcome_does_not_make_an_interrupted_run_a_failed_one(log):

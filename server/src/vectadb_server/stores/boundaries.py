@@ -90,6 +90,8 @@ async def _nearest(query: str, places: Iterable[Place], read: Read) -> list[list
     found: list[list[Boundary]] = []
     left = list(dict.fromkeys(places))
     for reach in _NEAR:
+        if not left:
+            break
         asked = [
             each._replace(first=each.behind - reach) if query is LAST else each._replace(behind=each.first + reach)
             for each in left

@@ -29,7 +29,7 @@ def of_events(where: EventFilter) -> tuple[list[str], dict[str, Any]]:
     made.equal("stream", where.log_stream)
     for text in (where.request_id, where.tool, where.model):
         made.contained("body", text)
-    made.contained("string::lowercase(body)", where.text)
+    made.said("body", where.text)
     if where.levels:
         made.some("string::lowercase(body)", [f'"level":"{as_json(level.lower())}"' for level in where.levels])
     if where.failed:
@@ -63,9 +63,9 @@ def traces_of(where: TraceFilter) -> Traces:
 
 
 def of_traces(where: TraceFilter, at: Traces) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions and their parameters, beside those of ``at``; times are the caller's."""
+    """Return the conditions beside those of ``at``, and the parameters of all; times are the caller's."""
     of = at.of
-    made = _Conditions()
+    made = _Conditions(at.values)
     made.among(f"{of}status", where.statuses)
     if where.session_id is not None:
         # Else the place says it: then it is the session, where both are asked for.
@@ -77,14 +77,14 @@ def of_traces(where: TraceFilter, at: Traces) -> tuple[list[str], dict[str, Any]
         made.contained(f"{of}body", text)
     if where.event_types:
         made.some(f"{of}body", [f'"{as_json(name)}"' for name in where.event_types])
-    made.contained(f"string::lowercase({of}body)", where.text)
+    made.said(f"{of}body", where.text)
     return made.sql, made.values
 
 
 class _Conditions:
-    def __init__(self) -> None:
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self.sql: list[str] = []
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, Any] = dict(values or {})
 
     def equal(self, column: str, value: str | None) -> None:
         if value is not None:
@@ -100,8 +100,11 @@ class _Conditions:
 
     def contained(self, column: str, text: str | None) -> None:
         if text is not None:
-            wanted = as_json(text.lower() if column.startswith("string::lowercase") else text)
-            self.sql.append(f"string::contains({column}, {self._put(wanted)})")
+            self.sql.append(f"string::contains({column}, {self._put(as_json(text))})")
+
+    def said(self, column: str, text: str | None) -> None:
+        if text is not None:  # in letters of either case
+            self.contained(f"string::lowercase({column})", text.lower())
 
     def some(self, column: str, texts: list[str]) -> None:
         found = " OR ".join(f"string::contains({column}, {self._put(text)})" for text in texts)

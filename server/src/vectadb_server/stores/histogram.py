@@ -43,7 +43,6 @@ async def count(
     at = conditions.traces_of(where)
     sql, values = conditions.of_traces(where, at)
     listing = _listing(where, at)
-    values |= at.values
     chunks = ByIndex(segments, listing, sql, values, lambda each: each.trace is None or is_trace(each.trace, where))
     walk = Newest(days, listing.place, chunks)
     deadline = time.monotonic() + SECONDS

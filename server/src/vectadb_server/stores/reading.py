@@ -183,7 +183,6 @@ class Reading(RecordReader):
         at = conditions_of.traces_of(where)
         conditions, values = conditions_of.of_traces(where, at)
         listing = Listing(at.source, "nstart", f"{at.of}body", _trace, _trace_place, at.reference, at.bound, at.id)
-        values |= at.values
         chunks = ByIndex(self._segments, listing, conditions, values, lambda trace: is_trace(trace, where))
         search = Newest(await self._trace_bounds(), _trace_place, chunks)
         return await search.page(_range(where.since, where.until), limit=limit, after=after)

@@ -44,7 +44,7 @@ class SearchEngine(Protocol):
         ...
 
     def listing(self, day: str, buckets: Sequence[int]) -> Generator[None, None, dict[str, int]]:
-        """Return the mark of each document in a bucket of the day, by event id; in many steps."""
+        """Return the mark of each document in these buckets of the day, by event id; in many steps."""
         ...
 
     def drop(self, day: str) -> None:

@@ -347,13 +347,12 @@ class SurrealStore(WorkLists):
     @contextmanager
     def _marking(self, day: str, write: Write, values: Mapping[str, Any]) -> Iterator[None]:
         """Note around a transaction what it does to boundaries."""
-        changed = [*write.boundaries_gone, *write.nameless]
-        added = [rows.boundary({**row, "id": record("boundary", row["id"])}) for row in values.get("marks", ())]
-        if self._kept is None or not (changed or added):
+        if self._kept is None or not (write.boundaries or write.boundaries_gone or write.nameless):
             yield
-        else:
-            with self._kept.writing(day, added, changed):
-                yield
+            return
+        added = [rows.boundary({**row, "id": record("boundary", row["id"])}) for row in values.get("marks", ())]
+        with self._kept.writing(day, added, [*write.boundaries_gone, *write.nameless]):
+            yield
 
 
 def _by_day(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -47,7 +47,7 @@ _PUT = {
     "done": "FOR $d IN $done { DELETE $d.id WHERE version = $d.version RETURN NONE }",
 }
 #: Rows in one transaction, about: a remote engine takes the square of the time for more.
-ROWS = 1_000
+_ROWS = 1_000
 
 #: Ranges asked for in one query. What the engine does for each grows with all that the query holds; measured with core
 #: 3.2.4: 110 us for each of 50, 250 for each of 1,000, and 1,000 where each is a statement with values of its own.
@@ -283,7 +283,7 @@ class WorkLists(Reading):
                 values["dropped"].append(record("trace", trace))
             if trace in done:
                 values["done"].append({"id": record("stale", trace), "version": done[trace]})
-            if sum(map(len, values.values())) >= ROWS:
+            if sum(map(len, values.values())) >= _ROWS:
                 await self._put(day, values)
                 values.clear()
         await self._put(day, values)
