@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except CommandError as error:
         print(f"{command}: {error}", file=sys.stderr)
-        return CANNOT_WORK
+        return error.code
     except BrokenPipeError:
         # Whoever read our output has left; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,7 +25,15 @@ _WHEN = "RFC 3339, or a time before now: -15m, -2h, -7d"
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked; the text is for people."""
+    """A command cannot do what it was asked; the text is for people. ``code``: the exit code that says so."""
+
+    code = CANNOT_WORK
+
+
+class WrongUse(CommandError):
+    """What the command was given is none of the values that it takes."""
+
+    code = WRONG_USE
 
 
 class NoServer(CommandError):
@@ -49,15 +57,24 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def path_of(collection: str, given: str, *, listed: str) -> str:
+    """Return the path of one of the collection, by its id; ``listed``: the command that lists them.
+
+    Raises:
+        WrongUse: it is no id.
+    """
+    if given in ("", ".", ".."):  # No path has these.
+        raise WrongUse(f"found {given!r}; expected an id. Next: `{listed}` lists them")
+    return f"{collection}/{quote(given, safe='')}"
+
+
 def trace_path(trace_id: str) -> str:
     """Return the path of a trace, given by its id or by the one that its events were sent with.
 
     Raises:
-        CommandError: it is no id.
+        WrongUse: it is no id.
     """
-    if trace_id in ("", ".", ".."):  # No path has these.
-        raise CommandError(f"found {trace_id!r}; expected the id of a trace. Next: `vectadb traces` lists them")
-    return f"/api/v1/traces/{quote(trace_id, safe='')}"
+    return path_of("/api/v1/traces", trace_id, listed="vectadb traces")
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +215,7 @@ def _refused(reply: httpx.Response) -> CommandError:
     if reply.status_code == 401:
         text = "give it with VECTADB_API_KEY or --api-key-file, or name the server's --data-dir on its own machine"
         message = f"{message.partition('. Next: ')[0]}. Next: {text}"
-    return CommandError(message)
+    return WrongUse(message) if reply.status_code in (400, 422) else CommandError(message)
 
 
 def _data_dir(options: argparse.Namespace) -> Path:

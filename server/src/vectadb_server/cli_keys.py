@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from vectadb_server.cli_client import a_server, add_data_dir, add_server, as_json, ask
+from vectadb_server.cli_client import a_server, add_data_dir, add_server, as_json, ask, path_of
 
 if TYPE_CHECKING:
     import argparse
@@ -98,7 +97,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     with a_server(options):
-        reply = ask(options, "DELETE", f"{_PATH}/{quote(options.id, safe='')}")
+        reply = ask(options, "DELETE", path_of(_PATH, options.id, listed="vectadb keys list"))
     if not as_json(options, reply):
         from vectadb_server import render
 

@@ -171,12 +171,13 @@ def test_json_is_the_reply_itself(ask: Any, server: Any, trace: Any) -> None:
 
 def test_what_the_server_refuses_is_told(capsys: Any, monkeypatch: Any, server: Any) -> None:
     monkeypatch.setenv("VECTADB_URL", server.url)
-    for arguments, said in (
-        (["trace", "no such?trace#"], "vectadb trace: no trace 'no such?trace#'"),
-        (["traces", "--limit", "0"], "vectadb traces: limit"),
-        (["traces", "--since", "noon"], "vectadb traces: since: found 'noon'"),
+    for arguments, code, said in (
+        (["trace", "no such?trace#"], 1, "vectadb trace: no trace 'no such?trace#'"),
+        (["traces", "--limit", "0"], 2, "vectadb traces: limit"),
+        (["traces", "--since", "noon"], 2, "vectadb traces: since: found 'noon'"),
+        (["keys", "revoke", ""], 2, "vectadb keys: found ''; expected an id"),
     ):
-        assert cli.main(arguments) == 1
+        assert cli.main(arguments) == code
         assert capsys.readouterr().err.startswith(said)
 
 
@@ -228,8 +229,8 @@ def test_what_is_no_number_and_no_text_is_wrong_usage(capsys: Any, arguments: An
 
 @pytest.mark.parametrize("trace", ["", ".", ".."])
 def test_no_trace_has_an_id_that_no_path_has(capsys: Any, trace: str) -> None:
-    assert cli.main(["trace", trace]) == 1
-    assert "expected the id of a trace" in capsys.readouterr().err
+    assert cli.main(["trace", trace]) == 2
+    assert "expected an id" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "http://", "http://[", "http://x:99999"])

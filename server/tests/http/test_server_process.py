@@ -8,13 +8,11 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EVENT = {"timestamp": "2026-01-31T12:00:00Z", "raw": "kept"}
 
@@ -29,6 +27,20 @@ def test_it_says_where_it_listens_and_stops_when_told(start: Any, tmp_path: Path
         assert any("SIGTERM: stopping" in line["message"] for line in process.rest())
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{process.url}/health")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_order_where_all_its_processes_are_told_to(
+    start: Any, until: Any, tmp_path: Path, number: int
+) -> None:
+    with start(tmp_path) as process:
+        until(lambda: httpx.get(f"{process.url}/health/ready").json()["engines"]["search"]["status"] == "ok")
+        server = process.popen.pid
+        [search] = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        os.kill(int(search), number)
+        assert httpx.post(f"{process.url}/api/v1/search", json={"query": "anything"}).status_code == 200
+        assert process.stop(number) == 0
+        assert [line["message"] for line in process.rest() if line["level"] in ("warning", "error")] == []
 
 
 def test_what_was_answered_is_there_after_a_kill(start: Any, tmp_path: Path) -> None:

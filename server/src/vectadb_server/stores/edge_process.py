@@ -269,7 +269,9 @@ def _first(sock: socket.socket, frames: Frames) -> Open | None:
 def main(descriptor: int) -> int:
     """Serve what the first message on the socket ``descriptor`` says. Returns the exit code."""
     sys.excepthook = _log_crash
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server says when to end
+    # Ctrl-C reaches the whole group, and what a service manager sends reaches all; the server says when to end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     frames = Frames()
     with socket.socket(fileno=descriptor) as sock:
         try:
