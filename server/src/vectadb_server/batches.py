@@ -31,6 +31,16 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
 
 
+def strict(body: bytes) -> tuple[list[msgspec.Raw], msgspec.Raw]:
+    """Return the JSON of each event of the body, and of its ``options``; nothing in them is looked at but brackets.
+
+    Raises:
+        ValueError, RecursionError: the body is no strict JSON, or not of this shape.
+    """
+    envelope = _envelope.decode(body)
+    return _items.decode(envelope.events), envelope.options
+
+
 def cut(body: bytes) -> tuple[list[bytes], Any]:
     """Return the JSON of each event of the body, and its decoded ``options`` (``None``: absent).
 
@@ -40,8 +50,8 @@ def cut(body: bytes) -> tuple[list[bytes], Any]:
         BadRequest: the rest of the body is not JSON (400), or it holds no list ``events`` (422).
     """
     try:
-        envelope = _envelope.decode(body)
-        return [bytes(item) for item in _items.decode(envelope.events)], _value.decode(envelope.options)
+        items, options = strict(body)
+        return [bytes(item) for item in items], _value.decode(options)
     except (ValueError, RecursionError):
         return _split(body)
 

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request
 
 from vectadb_server import ids
-from vectadb_server.batches import TEXT, found
+from vectadb_server.batches import TEXT, found, strict
 from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.times import parse_rfc3339
 from vectadb_server.wire import SMALLER
@@ -168,12 +168,6 @@ class _Inflate:
             raise Refusal(400, "the gzip body ends too early")
 
 
-class _Envelope(msgspec.Struct):
-    events: msgspec.Raw
-
-
-_envelope = msgspec.json.Decoder(_Envelope)
-_items = msgspec.json.Decoder(list[msgspec.Raw])
 _TOLERABLE, _TOLERABLE_IF_CUT = 20, 40  # commas for each event that may be
 
 
@@ -188,7 +182,7 @@ def check_commas(body: bytes, most: int) -> None:
     if body.count(b",") <= most * _TOLERABLE:
         return
     try:
-        count = len(_items.decode(_envelope.decode(body).events))
+        count = len(strict(body)[0])
     except (ValueError, RecursionError):
         # Not strict JSON: it is cut into events by a slow scan, in which commas in texts part nothing.
         if TEXT.sub(b"", body).count(b",") <= most * _TOLERABLE_IF_CUT:
