@@ -70,12 +70,11 @@ class Reading(RecordReader):
                 {"ids": [record("home", UUID(event_id))]},
             )
         for day in home or reversed(await self._segments.days()):
-            async for row in self._rows(day, [event_id], "*"):
-                if row["size"] > 0:
-                    return rows.stored_event(row, day).event
-                day, event_id = rows.unpacked(row["head"])
-                found = await self.events_of([(day, event_id)])
-                return found[0] if found else None
+            async for head, *values in self._rows(day, [event_id], f"VALUE [head, {rows.COLUMNS}]"):
+                found = rows.whole(values, day)
+                if found is not None:
+                    return found.event
+                return next(iter(await self.events_of([rows.unpacked(head)])), None)
         return None
 
     async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:

@@ -158,36 +158,6 @@ def extras(found: Mapping[str, Any], day: str) -> dict[Key, Version]:
     return {(day, event_id): (readings.get(event_id, 0), size) for event_id, size in found["sizes"].items()}
 
 
-def stored_event(found: Mapping[str, Any], day: str) -> StoredEvent:
-    """Undo :func:`event_row`."""
-    body = _decode(found["body"])
-    event_id = str(key_of(found["id"]))
-    if found.get("records"):
-        record_ids = [unpacked(text)[1] for text in found["records"]]
-    else:
-        record_ids = [] if found.get("head") else [event_id]
-    event = Event(
-        event_id=event_id,
-        timestamp=found["us"],
-        event_type=found["type"],
-        properties=body.properties,
-        raw=body.raw,
-        trace_id=body.trace_id,
-        request_id=body.request_id,
-        session_id=found.get("session"),
-        agent_id=found.get("agent"),
-        parent_event_id=body.parent_event_id,
-        source=body.source,
-        record_ids=record_ids,
-        trace=found.get("trace"),
-        basis=found["basis"],
-        created_at=body.created_at,
-    )
-    return StoredEvent(
-        (day, event_id), event, found.get("searchable") is not False, found.get("relatable") is not False
-    )
-
-
 def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
     """Undo :func:`event_row` and :func:`stub_row` as far as the block rule asks; of ``HELD`` columns."""
     key = (day, str(key_of(found["id"])))
@@ -205,19 +175,40 @@ def held_row(found: Mapping[str, Any], day: str) -> HeldRow:
 
 
 HELD = "id, size, head, records, trace, mark, reading, us, agent, type"
-_WHOLE = (
-    *("id", "us", "type", "session", "agent", "trace", "basis", "body"),
-    *("size", "head", "records", "searchable", "relatable"),
-)
-COLUMNS = ", ".join(_WHOLE)
+COLUMNS = "id, us, type, session, agent, trace, basis, body, size, head, records, searchable, relatable"
 #: What :func:`whole` undoes: without the names of the columns in every row, reading takes two thirds of the time.
 WHOLE = f"VALUE [{COLUMNS}]"
 
 
 def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
     """Undo :func:`event_row`, of ``WHOLE`` columns; ``None`` for a stub."""
-    found = dict(zip(_WHOLE, values, strict=True))
-    return stored_event(found, day) if found["size"] else None
+    reference, us, event_type, session, agent, trace, basis, body, size, head, records, searchable, relatable = values
+    if not size:
+        return None
+    event_id = str(key_of(reference))
+    if records:
+        record_ids = [unpacked(text)[1] for text in records]
+    else:
+        record_ids = [] if head else [event_id]
+    rest = _decode(body)
+    event = Event(
+        event_id=event_id,
+        timestamp=us,
+        event_type=event_type,
+        properties=rest.properties,
+        raw=rest.raw,
+        trace_id=rest.trace_id,
+        request_id=rest.request_id,
+        session_id=session,
+        agent_id=agent,
+        parent_event_id=rest.parent_event_id,
+        source=rest.source,
+        record_ids=record_ids,
+        trace=trace,
+        basis=basis,
+        created_at=rest.created_at,
+    )
+    return StoredEvent((day, event_id), event, searchable is not False, relatable is not False)
 
 
 def boundary_row(boundary: Boundary, commit: str) -> dict[str, Any]:
