@@ -95,10 +95,12 @@ class Rows:
         self._extras_changed: set[Key] = set()
         self._rests_on: set[Key] = set()
         self._winners: dict[Key, int] = {}
+        self._placed = 0
         self._sets: dict[Key, tuple[Row, frozenset[Key]]] = {}
 
     def place(self, arriving: Sequence[Row]) -> list[Verdict]:
         """Judge the events, earlier readings first, extras after all blocks; return the verdicts in the order given."""
+        first, self._placed = self._placed, self._placed + len(arriving)
         verdicts: dict[int, Verdict] = {}
         turned_away: dict[tuple[Key, Version], Verdict] = {}
         readings: dict[int, list[int]] = defaultdict(list)
@@ -113,7 +115,7 @@ class Rows:
                 row = arriving[index]
                 verdicts[index] = verdict = self._block(row, agreed=index in together)
                 if verdict.status == "accepted":
-                    self._winners[row.key] = index
+                    self._winners[row.key] = first + index
                 else:
                     turned_away[row.key, row.version] = Verdict(verdict.status)
         for index, row in enumerate(arriving):
@@ -121,22 +123,24 @@ class Rows:
                 verdict = self._extra(row, turned_away.get((row.head, row.version)))
                 verdicts[index] = verdict
                 if verdict.status == "accepted":
-                    self._winners[row.key] = index
+                    self._winners[row.key] = first + index
         return [verdicts[index] for index in range(len(arriving))]
 
-    def bury(self, arriving: Row) -> None:
-        """Have the records of an arriving event held by nobody who says anything.
+    def bury(self, arriving: Sequence[Row]) -> list[Verdict]:
+        """Judge, behind all others, events that are to say nothing.
 
-        Those that nobody holds yet, and those of blocks that it would have replaced by itself.
+        What they would have taken, and of one that overlaps what nobody holds, is held by nobody who says anything. So
+        nothing gives way to them that would not have given way to events that say something.
         """
-        if arriving.is_extra:
-            self.erase(arriving.key)
-            return
-        ours = frozenset(arriving.records)
-        owners = {key: self._owner(key) for key in arriving.records}
-        for key, owner in owners.items():
-            if owner is None or self._within(owner, ours, arriving.read_at):
-                self._erase(key)
+        first = self._placed
+        verdicts = self.place(arriving)
+        for index, (row, verdict) in enumerate(zip(arriving, verdicts, strict=True), first):
+            if self._winners.get(row.key) == index:
+                self.erase(row.key)
+            for key in (row.records[position] for position in verdict.unclaimed):
+                if self._owner(key) is None:
+                    self._erase(key)
+        return verdicts
 
     def erase(self, key: Key) -> None:
         """Take away a held event; its records stay held, by nobody who says anything."""
@@ -157,7 +161,7 @@ class Rows:
         self._winners.pop(key, None)
 
     def winners(self) -> dict[Key, int]:
-        """Return, for each event that changed, the index of the arriving one that it is now."""
+        """Return, for each event that changed, which one of all that were placed it is now, counted from 0."""
         return self._winners
 
     def changes(self) -> dict[Key, Row | None]:

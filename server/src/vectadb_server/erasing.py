@@ -127,7 +127,7 @@ async def _erase(store: SurrealStore, stored: Sequence[StoredEvent]) -> int:
         table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
         for row in rows:
             table.erase(row.key)
-        plan = Plan([each.event for each in same], rows, table, held, Options(), {row.key for row in rows})
+        plan = Plan([each.event for each in same], rows, table, held, Options(), standing=0)
         try:
             for stage in plan.writes():
                 for day, write in stage.items():

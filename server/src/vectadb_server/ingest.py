@@ -105,8 +105,12 @@ class Ingest:
                 taken = [index for index in taken if events[index].event_id not in gone]
                 batch = [events[index] for index in taken]
             rows = [arriving(event, homes) for event in batch]
-            buried = await self._to_bury(batch, rows, expired, options)
-            stored = await self._stored(batch, rows, options, buried) if batch else []
+            if buried := await self._to_bury(batch, rows, expired, options):
+                # They come last: what others of the batch hold, they leave.
+                order = sorted(range(len(batch)), key=buried.__contains__)
+                taken = [taken[index] for index in order]
+                batch, rows = [batch[index] for index in order], [rows[index] for index in order]
+            stored = await self._stored(batch, rows, options, len(batch) - len(buried)) if batch else []
         for index, outcome in zip(taken, stored, strict=True):
             outcomes[index] = outcome
         return outcomes
@@ -128,32 +132,32 @@ class Ingest:
 
     async def _to_bury(
         self, batch: Sequence[Event], rows: Sequence[Row], expired: Expired, options: Options
-    ) -> set[Key]:
-        """Return the keys of the events that belong to an erased trace, or are of a type that is kept for shorter."""
-        found: set[Key] = set()
+    ) -> set[int]:
+        """Return which of the events belong to an erased trace, or are of a type that is kept for shorter."""
+        found: set[int] = set()
         if expired.horizon.types:
             kept_from = expired.horizon.of
-            pairs = zip(batch, rows, strict=True)
-            found = {row.key for event, row in pairs if event.recorded < kept_from(event.event_type)}
+            found = {index for index, event in enumerate(batch) if event.recorded < kept_from(event.event_type)}
         if not expired.erased:
             return found
         await self._attribute(batch, options)
         days: dict[str, set[str]] = defaultdict(set)
-        for event, row in zip(batch, rows, strict=True):
+        for index, (event, row) in enumerate(zip(batch, rows, strict=True)):
             if event.trace is not None and event.trace in expired.erased:
-                found.add(row.key)
+                found.add(index)
                 if row.key[0] not in expired.erased[event.trace]:
                     days[event.trace].add(row.key[0])
         await tombstones.extend(self._store.segments, days)
         return found
 
     async def _stored(
-        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, buried: set[Key]
+        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int
     ) -> list[Outcome]:
+        """Store the first ``standing`` of the events; what the others would have taken is held from now on."""
         # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
         simple = all(row.size == 1 and not row.is_extra for row in rows) and len({row.key for row in rows}) == len(rows)
         written: set[Key] = set()
-        if simple and not buried:
+        if simple and standing == len(batch):
             try:
                 return await self._all_new(batch, rows, options, written)
             except Conflict:
@@ -165,22 +169,20 @@ class Ingest:
             asked = {key for row in rows for key in (row.key, *row.records)}
             held = await self._store.held(asked.union(heads, *extras.values()))
             table = blocks.Rows({key: found.row for key, found in held.items()}, extras)
-            verdicts = iter(table.place([row for row in rows if row.key not in buried]))
-            for row in rows:
-                if row.key in buried:
-                    table.bury(row)
+            verdicts = [*table.place(rows[:standing]), *table.bury(rows[standing:])]
+            plan = Plan(batch, rows, table, held, options, standing)
             try:
-                await self._write(Plan(batch, rows, table, held, options, buried), written)
+                await self._write(plan, written)
             except Conflict:
                 if attempt:
                     await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
                 continue
             outcomes = []
-            for event, row in zip(batch, rows, strict=True):
-                if row.key in buried:
+            for index, (event, row, verdict) in enumerate(zip(batch, rows, verdicts, strict=True)):
+                if index >= standing and (verdict.status != "duplicate" or plan.buries(row.key)):
                     outcomes.append(Outcome(event.event_id, "expired", created_at=event.created_at))
                     continue
-                outcomes.append(_outcome(event, row, next(verdicts), held, written))
+                outcomes.append(_outcome(event, row, verdict, held, written))
                 written.discard(row.key)  # The same event once more is one too many.
             return outcomes
         text = f"other writers held the same records through {ATTEMPTS} attempts; send it again"

@@ -16,7 +16,7 @@ from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub
 from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from vectadb_server import blocks
     from vectadb_server.attribution import Boundary
@@ -29,7 +29,7 @@ _STAGES = 3
 
 
 class Plan:
-    """What a batch does to the rows, as transactions. ``buried``: those of its events that are to say nothing."""
+    """What a batch does to the rows, as transactions. Those from ``standing`` on are to say nothing."""
 
     def __init__(
         self,
@@ -38,22 +38,28 @@ class Plan:
         table: blocks.Rows,
         held: Mapping[Key, HeldRow],
         options: Options,
-        buried: Collection[Key] = (),
+        standing: int,
     ) -> None:
         self.options = options
         self.changed = table.changes()
-        standing = [event for event, row in zip(batch, rows, strict=True) if row.key not in buried]
-        self.events = {key: standing[index] for key, index in table.winners().items()}
+        self.events = {key: batch[index] for key, index in table.winners().items()}
         self._records: dict[Key, tuple[Event, int]] = {}
         self._held = held
         self._extras = table.extras_changed()
         self._rests_on = table.rests_on()
-        for event, row in zip(batch, rows, strict=True):
+        for index, (event, row) in enumerate(zip(batch, rows, strict=True)):
             for position, key in enumerate(row.records):
                 now = self.changed.get(key)
-                if now is not None and (row.key in {now.key, now.head} or (now.head == ERASED and row.key in buried)):
+                if now is None:
+                    continue
+                if now.head == ERASED if index >= standing else row.key in {now.key, now.head}:
                     self._records[key] = (event, position)
-        self._buried = {row.key: event for event, row in zip(batch, rows, strict=True) if row.key in buried}
+        self._buried = {row.key: event for event, row in zip(batch[standing:], rows[standing:], strict=True)}
+
+    def buries(self, key: Key) -> bool:
+        """Whether the event's row is one, from now on, that nobody says anything of."""
+        row = self.changed.get(key)
+        return row is not None and row.head == ERASED
 
     def written(self, day: str) -> set[Key]:
         """Keys of the events that the day's transaction stored."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from vectadb_server.attribution import given_trace
 from vectadb_server.stores import rows
-from vectadb_server.stores.base import StoreUnavailable
+from vectadb_server.stores.base import EventFilter, StoreUnavailable
 
-from .making import DAY, HOUR, MIDNIGHT, block, line, record_id
+from .making import DAY, HOUR, MIDNIGHT, block, line, posted, record_id
 from .retaining import NOW, Server
 from .test_retention import assert_same, breaks, kept_alone, some_events
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+POSTED = "5c8e8e0e-6d5b-4a53-9d0e-3a4a6a1d2f11"
 KEPT: dict[str, Any] = {"age": 60 * DAY, "types": {"log": 29 * DAY, "tool_call": 28 * DAY}}
 
 
@@ -91,3 +93,64 @@ async def test_days_get_old(new_store: Opener) -> None:
             held = [each.raw for each in [await server.store.event(each.event_id) for each in sent] if each is not None]
             assert held == [f"{later}" for later in range(day + 1, 3)]
             assert rows.day_of(server.expiry._known.horizon.types["log"]) == rows.day_of(MIDNIGHT + (day + 1) * DAY)
+
+
+@pytest.mark.parametrize(
+    "held", [line("a", MIDNIGHT, event_type="error"), posted(POSTED, MIDNIGHT, event_type="error")]
+)
+async def test_a_copy_of_a_type_that_is_over_does_not_take_what_is_held(new_store: Opener, held: Event) -> None:
+    async with Server(await new_store(), **KEPT) as server:
+        await server.settle()
+        copy = structs.replace(held, event_type="log")
+        assert await server.send(held) == ["accepted"]
+        assert await server.send(copy) == ["duplicate"]
+        assert await server.send(copy, held) == ["duplicate", "duplicate"]
+        assert [each.event_type for each in [await server.store.event(held.event_id)] if each] == ["error"]
+        await server.indexer.wait_idle()
+        assert (await server.check()).complete
+
+
+async def test_of_two_events_of_one_record_in_a_batch_the_one_that_is_kept_is_kept(new_store: Opener) -> None:
+    first = [line(name, MIDNIGHT, event_type="log") for name in ("a", "b", "c")]
+    grown = [
+        block(("a", MIDNIGHT), ("a1", MIDNIGHT + 1), event_type="error"),
+        block(("b", MIDNIGHT), ("b1", MIDNIGHT + 1), event_type="error", read_at=1),
+        line("c", MIDNIGHT, event_type="error"),
+    ]
+    async with Server(await new_store(), **KEPT) as server:
+        await server.settle()
+        sent = [first[0], grown[0], grown[1], first[1], first[2], grown[2]]
+        told = await server.send(*sent)
+        assert [told[at] for at in (1, 2, 5)] == ["accepted"] * 3
+        held = [await server.store.event(each.event_id) for each in grown]
+        assert [each.event_type for each in held if each is not None] == ["error"] * 3
+        assert sum(hour.count for hour in await server.store.digest(None, 0, 2**60)) == 5
+        assert set(await server.send(*sent)) == {"duplicate"}
+        await server.indexer.wait_idle()
+        assert (await server.check()).complete
+
+
+async def test_a_further_event_of_an_earlier_reading_does_not_take_the_later_one(new_store: Opener) -> None:
+    records = ("a", MIDNIGHT), ("a1", MIDNIGHT + 1)
+    later = block(*records, event_type="error", read_at=5), block(*records, part="0.1", event_type="error", read_at=5)
+    async with Server(await new_store(), **KEPT) as server:
+        await server.settle()
+        assert await server.send(*later) == ["accepted", "accepted"]
+        assert await server.send(block(*records, part="0.1", event_type="log")) == ["duplicate"]
+        assert await server.store.event(later[1].event_id) is not None
+        await server.indexer.wait_idle()
+        assert (await server.check()).complete
+
+
+async def test_what_gives_way_to_a_block_of_a_type_that_is_over_is_over_as_a_whole(new_store: Opener) -> None:
+    small, extra = block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), event_type="error"), ("c", MIDNIGHT + 2)
+    async with Server(await new_store(), **KEPT) as server:
+        await server.settle()
+        assert await server.send(small) == ["accepted"]
+        larger = block(("a", MIDNIGHT), ("b", MIDNIGHT + 1), extra, event_type="log")
+        assert await server.send(larger) == ["expired"]
+        await server.indexer.wait_idle()
+        assert (await server.check()).complete
+        assert await server.send(line("b", MIDNIGHT + 1, event_type="error"), small) == ["expired", "expired"]
+        assert await server.store.events(EventFilter(), limit=10) == []
+        assert sum(hour.count for hour in await server.store.digest(None, 0, 2**60)) == 3
