@@ -69,7 +69,7 @@ def highlights(event: Event, query: str) -> list[Highlight]:
 
 def _wanted(query: str) -> frozenset[str]:
     """The words to mark. A letter of a script without spaces only where it stands alone: 手机 is no sign of 机票."""
-    terms = dict.fromkeys(list(dict.fromkeys(words.terms(query)))[:_WORDS])
+    terms = dict.fromkeys(list(dict.fromkeys(words.asked(query)))[:_WORDS])
     paired = {letter for term in terms if len(term) == 2 and not term.isascii() for letter in term}
     return frozenset(terms.keys() - paired)
 

@@ -59,6 +59,17 @@ _LETTERS = str.maketrans(
     | {"þ": "th", "Þ": "Th", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ß": "ss", "ẞ": "SS"}
 )
 
+# What English questions are built with; what else says something in a log is not among them (not, no, on, off, out, up,
+# down, over, before, after, all). Of other languages much of this is a word of English, or the name of a program.
+_ENGLISH = """
+a an the this that these those there here it its i me my we us our you your he him his she her they them their
+is are was were be been being am do does did doing have has had having can could should would will shall
+of in to at by for from with as into about and or if then than so
+what which who whom whose when where why how
+"""
+_FUNCTION_WORDS = frozenset(_ENGLISH.split())
+_CONTRACTED = re.compile(rf"['’](?:s|t|re|ve|ll|d|m)(?![\w{_MARKS}])", re.IGNORECASE)
+
 _remembered: dict[str, tuple[int, ...]] = {}
 
 
@@ -70,6 +81,24 @@ def clip(text: str, head: int, tail: int) -> str:
 def terms(text: str) -> list[str]:
     """Return the words of ``text`` in order, with repetitions. Punctuation and symbols alone give none."""
     return [term for chunk in _chunks(text) for term in _split(chunk)]
+
+
+def asked(text: str) -> list[str]:
+    """Return the words of a query that say what is looked for: people ask in whole sentences.
+
+    Where it has no others it is taken at its word.
+
+    >>> asked("Why did it fail?"), asked("who is it")
+    (['fail'], ['who', 'is', 'it'])
+    """
+    return [term for chunk in _asked(text) for term in _split(chunk)]
+
+
+def _asked(text: str) -> list[str]:
+    chunks = _chunks(_CONTRACTED.sub(" ", text)) or _chunks(text)
+    # IT and US are written so.
+    said = [each for each in chunks if each.lower() not in _FUNCTION_WORDS or (len(each) > 1 and each.isupper())]
+    return said or chunks
 
 
 def located(text: str) -> Iterator[tuple[str, int, int]]:
@@ -101,12 +130,12 @@ def sparse(text: str, about: str = "") -> tuple[list[int], list[float]]:
 
 
 def sparse_query(text: str, most: int = 64, *, about: bool = False) -> list[int]:
-    """Return the hashed words of a query, each once, in order; no more than ``most``.
+    """Return the hashed words of a query that :func:`asked` gives, each once, in order; no more than ``most``.
 
     ``about``: and those that documents have in what is said of them.
     """
     found: dict[int, None] = {}
-    for chunk in _chunks(text):
+    for chunk in _asked(text):
         found.update(dict.fromkeys(_hashes(chunk)))
         if len(found) >= most:
             break
