@@ -487,7 +487,14 @@ async def test_check_of_a_key_that_is_not_valid_is_not_fatal(peer):
     assert not caught.value.fatal
 
 
-async def test_check_of_a_server_that_is_not_there_is_not_fatal(make_peer):
+async def test_check_waits_for_a_server_that_was_started_a_moment_before(peer):
+    peer.says(200, send=0)  # a connection that ends without a reply
+    assert (await check(peer))[0] == f"{peer.url}: VectaDB 0.1.0, ok"
+    assert [request.path for request in peer.requests] == ["/health", "/health", "/api/v1/events/batch"]
+
+
+async def test_check_of_a_server_that_is_not_there_is_not_fatal(make_peer, monkeypatch):
+    monkeypatch.setattr("vectadb_agent_sinks.vectadb.STARTED_WITHIN", 0.05)
     async with make_peer().listening() as peer:
         pass
     with pytest.raises(CheckError, match="Is VectaDB running") as caught:

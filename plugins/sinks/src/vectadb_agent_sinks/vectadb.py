@@ -47,6 +47,9 @@ KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than the 5 s after which uvicorn closes it, as a request sent into
 a closing connection is lost."""
 
+STARTED_WITHIN = 5.0
+"""Seconds that a check waits for a server that does not answer yet: it may have been started a moment before."""
+
 OUTCOMES = ("ok", "refused", "unavailable", "unanswered")
 """What may become of a request: 2xx; another status below 500; 429, 5xx; no whole reply."""
 
@@ -217,10 +220,7 @@ class VectaDBSink(Sink):
 
     async def _check_health(self) -> str:
         place = self.config.endpoint
-        try:
-            answer = await self._request("GET", HEALTH_PATH)
-        except RetryableError as error:
-            raise CheckError(f"{error}. Is VectaDB running there?", fatal=False) from error
+        answer = await self._awaited_health()
         said = replies.said_by(answer)
         if answer.status >= 500 or answer.status in (408, 425, 429):
             raise CheckError(f"{place}{HEALTH_PATH} answered {answer.status}: {said}", fatal=False)
@@ -232,6 +232,17 @@ class VectaDBSink(Sink):
             text = f"{place}{HEALTH_PATH} answers, but is no VectaDB: it says {said}. Check the sink's 'endpoint'"
             raise CheckError(text) from error
         return f"{place}: VectaDB {replies.plain(health.version)}, {replies.plain(health.status)}"
+
+    async def _awaited_health(self) -> Answer:
+        """Ask for the server's health; for some seconds again, since servers are started a moment before agents."""
+        end = anyio.current_time() + STARTED_WITHIN
+        while True:
+            try:
+                return await self._request("GET", HEALTH_PATH)
+            except RetryableError as error:
+                if anyio.current_time() >= end:
+                    raise CheckError(f"{error}. Is VectaDB running there?", fatal=False) from error
+            await anyio.sleep(STARTED_WITHIN / 20)
 
     async def _check_key(self) -> str:
         place, has_key = self.config.endpoint, bool(self.config.api_key.get_secret_value())
