@@ -1,7 +1,7 @@
 """The command line: ``run``, ``check``, ``status``, ``plugins``, what tries parsers, mends the past or is watched.
 
 Exit codes: 0 done; 1 it cannot work (credentials, endpoint, state directory), or a check failed; 2 the configuration or
-the command line is wrong, and nothing was started; 130 stopped by a second signal.
+the command line is wrong, and nothing was started; 130 interrupted, or stopped by a second signal.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vectadb-agent",
         description="Reads agent logs, parses them into events and ships them to VectaDB.",
-        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong configuration or usage, 130 stopped by a second signal.",
+        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong configuration or usage, 130 interrupted, or stopped by a "
+        "second signal.",
     )
     parser.add_argument("--version", action="version", version=f"vectadb-agent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,7 +1,7 @@
 """The command line: its parser, and what each command shares on its way out. The commands are in ``cli_*.py``.
 
 Exit codes: 0 done; 1 it cannot work (no server, port in use, data directory locked); 2 the settings or the command line
-are wrong; 3 ``check`` found differences; 130 stopped by a second signal.
+are wrong; 3 ``check`` found differences; 130 interrupted, or stopped by a second signal.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vectadb",
         description="Takes agent events, groups them into traces, keeps and finds them.",
-        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong settings or usage, 3 check found differences, 130 stopped "
-        "by a second signal.",
+        epilog="Exit codes: 0 done, 1 cannot work, 2 wrong settings or usage, 3 check found differences, 130 "
+        "interrupted, or stopped by a second signal.",
     )
     parser.add_argument("--version", action="version", version=f"vectadb {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
