@@ -10,7 +10,7 @@ import pytest
 from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Processor
 from vectadb_agent.errors import ParseError, PermanentError
 from vectadb_agent.join import Joined
-from vectadb_agent.parsing import Parsing
+from vectadb_agent.parsing import MOST_AHEAD, Parsing
 from vectadb_agent.state import State
 from vectadb_agent.testing.fakes import ListSource, MemorySink
 
@@ -92,6 +92,16 @@ def test_what_a_failing_processor_was_there_to_hide_is_told_nowhere(caplog: pyte
     assert len(caplog.records) == 3
     assert not any("secret" in str(vars(record)) for record in caplog.records)
     assert all(vars(record)["at"].startswith(__file__) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "taken"), [(-(10**15), True), (0, True), (MOST_AHEAD, True), (MOST_AHEAD + 1, False)]
+)
+def test_a_time_more_than_a_day_ahead_of_the_record_is_not_the_events(ahead: int, taken: bool) -> None:
+    record = LogRecord(STREAM, "1", 2 * 10**15, "valid until 2199")
+    block = Block((record,), (record.message,), ("0",))
+    [event] = Parsing([]).finished([Event(timestamp=record.timestamp + ahead)], block)
+    assert event.timestamp == record.timestamp + (ahead if taken else 0)
 
 
 class Quoting(Parser):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vectadb_agent.parsing")
 
+MOST_AHEAD = 86_400_000_000
+"""Microseconds that an event's own time may be ahead of its record's: by a zone or a wrong clock. What is further ahead
+is another time that the text tells, and would stand on top of every list for as long."""
+
 STREAMS = 10_000
 """Streams whose id maker is kept at hand; beyond that all are made anew."""
 
@@ -132,7 +136,7 @@ class Parsing:
         for number, event in enumerate(events):
             event.block = block
             event.raw = block.text if number == 0 else None
-            if event.timestamp is None:
+            if event.timestamp is None or event.timestamp > block.timestamp + MOST_AHEAD:
                 event.timestamp = block.timestamp
             if event.agent_id is None:
                 event.agent_id = self._agent_id

@@ -100,7 +100,8 @@ class Block(msgspec.Struct):
 class Event(msgspec.Struct, kw_only=True):
     """What a parser made of a block. The fields below ``raw`` are filled in by the pipeline: parsers leave them alone.
 
-    ``timestamp``: the application's own time where the text carries one, else ``None``: the head record's.
+    ``timestamp``: the application's own time where the text carries one, at most a day ahead of the head record's, else
+    ``None``: the head record's.
     ``event_type``: a word of the vocabulary (``tool_call``, ``llm_end``, ``error``, ``log`` …); free text is kept.
     ``properties``: names follow the OpenTelemetry GenAI conventions where one exists (``gen_ai.tool.name`` …).
     ``trace_id``, ``request_id``, ``session_id``, ``agent_id``: as printed in the text.
