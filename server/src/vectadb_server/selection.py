@@ -46,6 +46,7 @@ def is_trace(trace: Trace, where: TraceFilter) -> bool:
         and (trace.basis == where.basis if where.basis is not None else trace.basis != "time_window")
         and (where.since is None or where.since <= trace.start)
         and (where.until is None or trace.start < where.until)
+        and (where.active_since is None or where.active_since <= trace.end or trace.status == "running")
         and where.request_id in (None, trace.request_id)
         and (where.tool is None or ("tool", where.tool) in calls)
         and (where.model is None or ("llm", where.model) in calls)

@@ -23,6 +23,10 @@ def at(second: int, **fields: Any) -> dict[str, Any]:
     return {"timestamp": f"2026-01-31T12:{second // 60:02d}:{second % 60:02d}Z", "event_type": "log", **fields}
 
 
+def noon(second: int) -> str:
+    return f"2026-01-31T12:00:{second:02d}Z"
+
+
 def asked(session: str, trace: str, second: int, **fields: Any) -> list[dict[str, Any]]:
     """A tool's call and what came back."""
     tool = {"gen_ai.tool.name": "look_up", "gen_ai.tool.call.id": "1"}
@@ -70,6 +74,10 @@ async def test_traces_by_what_is_in_them(client: Any, unique: Any) -> None:
     assert await found(status="ok,error") == ["09", "00"]
     assert await found(status=["error"]) == ["09"]
     assert await found(error="true", q="bOOm") == ["09"]
+    assert await found(since=noon(1), until=noon(9)) == [], "which began in between"
+    assert await found(active_since=noon(2), until=noon(9)) == ["00"]
+    assert await found(active_since=noon(2)) == ["09", "00"]
+    assert await found(active_since=noon(3)) == ["09"]
     assert await found(min_duration="2s") == ["00"]
     assert await found(min_duration="2001ms") == []
     assert await found(type="tool_call") == ["00"]

@@ -135,6 +135,8 @@ def wanted_traces(traces: list[Trace], where: TraceFilter) -> list[Trace]:
         found = [t for t in found if where.tool in [c.name for c in t.calls if c.kind == "tool"]]
     if where.model is not None:
         found = [t for t in found if where.model in [c.name for c in t.calls if c.kind == "llm"]]
+    if where.active_since is not None:
+        found = [t for t in found if t.status == "running" or t.end >= where.active_since]
     if where.min_duration is not None:
         found = [t for t in found if t.end >= t.start + where.min_duration]
     if where.failed is not None:
@@ -262,6 +264,7 @@ async def test_every_filter_alone_and_combined(
             "request_id": "r1",
             "tool": rnd.choice(('se"arch', "düsen")),
             "model": "large/1",
+            "active_since": until - 8 * HOUR,
             "min_duration": 40 * HOUR,
             "failed": rnd.choice((True, False)),
             "event_types": tuple(rnd.sample(TYPES, 2)),

@@ -49,6 +49,13 @@ Failed = Annotated[bool | None, QueryParameter(name="error", description="Whethe
 Statuses = Annotated[
     list[str] | None, QueryParameter(name="status", description=f"How the trace stands: {', '.join(STATUSES)}.")
 ]
+ActiveSince = Annotated[
+    str | None,
+    QueryParameter(
+        name="active_since",
+        description="That were going on at this time or later, whenever they began; with `until`: in between.",
+    ),
+]
 MinDuration = Annotated[
     str | None, QueryParameter(name="min_duration", description="That took so long or longer: `500ms`, `30s`, `2m`.")
 ]
@@ -270,6 +277,7 @@ def trace_filter(
     basis: Basis | None,
     since: str | None,
     until: str | None,
+    active_since: str | None = None,
     request_id: str | None,
     tool: str | None,
     model: str | None,
@@ -291,6 +299,7 @@ def trace_filter(
         basis=basis,
         since=when("since", since, now),
         until=when("until", until, now),
+        active_since=when("active_since", active_since, now),
         request_id=request_id or None,
         tool=tool or None,
         model=model or None,

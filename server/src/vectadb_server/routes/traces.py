@@ -43,6 +43,7 @@ async def list_traces(
     basis: q.OfBasis = None,
     since: q.Since = None,
     until: q.Until = None,
+    active_since: q.ActiveSince = None,
     request_id: q.RequestId = None,
     tool: q.Tool = None,
     model: q.Model = None,
@@ -58,6 +59,8 @@ async def list_traces(
 ) -> Response[TracePage]:
     """List traces, newest start first. All filters given must hold; `since` and `until` are about the start.
 
+    What was going on from one time to another is listed by `active_since` and `until`.
+
     `type` and `log_group` are about its events: one is enough. `q` looks in what was asked, what was answered, and the
     first error.
     """
@@ -69,6 +72,7 @@ async def list_traces(
         basis=basis,
         since=since,
         until=until,
+        active_since=active_since,
         request_id=request_id,
         tool=tool,
         model=model,

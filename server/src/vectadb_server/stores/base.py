@@ -228,9 +228,10 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     ``agent_id``, ``session_id``: that it has events of.
 
     Traces that are only a quarter of an hour of a stream (basis ``time_window``) are left out unless ``basis`` asks
-    for them. ``tool``, ``model``: that it called. ``min_duration``: microseconds. ``failed``: whether any event of it
-    tells of a failure. ``event_types``: it has an event of one of these. ``log_group``: it has an event from there.
-    ``text`` occurs in what was asked, answered, or the first error, in letters of either case.
+    for them. ``active_since``: that was going on then or later. ``tool``, ``model``: that it called. ``min_duration``:
+    microseconds. ``failed``: whether any event of it tells of a failure. ``event_types``: it has an event of one of
+    these. ``log_group``: it has an event from there. ``text`` occurs in what was asked, answered, or the first error,
+    in letters of either case.
     """
 
     statuses: tuple[SpanStatus, ...] = ()
@@ -239,6 +240,7 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     basis: Basis | None = None
     since: int | None = None
     until: int | None = None
+    active_since: int | None = None
     request_id: str | None = None
     tool: str | None = None
     model: str | None = None
@@ -251,8 +253,9 @@ class TraceFilter(msgspec.Struct, kw_only=True, frozen=True):
     @property
     def of_columns(self) -> bool:
         """Whether columns of its row tell if a trace is meant, without its body."""
-        inside = (self.request_id, self.tool, self.model, self.min_duration, self.failed, self.log_group, self.text)
-        return not self.event_types and all(asked is None for asked in inside)
+        inside = (self.request_id, self.tool, self.model, self.failed, self.log_group, self.text)
+        times = (self.min_duration, self.active_since)
+        return not self.event_types and all(asked is None for asked in (*inside, *times))
 
 
 class Group(msgspec.Struct, kw_only=True):

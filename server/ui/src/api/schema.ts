@@ -280,6 +280,8 @@ export interface paths {
          * ListTraces
          * @description List traces, newest start first. All filters given must hold; `since` and `until` are about the start.
          *
+         *     What was going on from one time to another is listed by `active_since` and `until`.
+         *
          *     `type` and `log_group` are about its events: one is enough. `q` looks in what was asked, what was answered, and the
          *     first error.
          */
@@ -2328,6 +2330,8 @@ export interface operations {
                 since?: string | null;
                 /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
+                /** @description That were going on at this time or later, whenever they began; with `until`: in between. */
+                active_since?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
                 /** @description Name of a tool that is called. */
