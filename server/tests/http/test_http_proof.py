@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from dataclasses import replace
@@ -81,6 +82,15 @@ async def test_records_are_those_held_of_one_group_and_time(client: Any, unique:
         ("3", record_id(unique, "3"), "2026-01-31T12:00:01"),
     }
     assert (await client.ok("/api/v1/events/records", log_group=unique, **hour))["records"] == []
+
+
+@pytest.mark.parametrize("us", [2**62 - 1, 1 - 2**62, 2**61])
+async def test_a_forged_cursor_of_records_whose_time_is_of_no_day_is_answered(
+    client: Any, unique: Any, us: int
+) -> None:
+    await client.take(logged(unique, "1"))
+    forged = base64.urlsafe_b64encode(json.dumps([us, ID]).encode()).decode().rstrip("=")
+    assert (await client.ok("/api/v1/events/records", log_group=unique, cursor=forged, **DAY))["records"] == []
 
 
 async def test_missing_are_those_that_are_neither_events_nor_in_a_block(client: Any, unique: Any) -> None:

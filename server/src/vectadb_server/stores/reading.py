@@ -234,11 +234,13 @@ class Reading(RecordReader):
     ) -> tuple[list[HeldRecord], Cursor | None]:
         """See :class:`RecordReader`. A block stands in its head's day, which may be the one before or after."""
         found: list[HeldRecord] = []
-        first = rows.day_of(since - _NEAR) if after is None else rows.day_of(after.us)
+        first = since - _NEAR if after is None else after.us
         for day in await self._segments.days():
-            if not first <= day <= rows.day_of(until + _NEAR):
+            begins = rows.start_of(day)
+            # Not by the cursor's day: one that a client made up may be none.
+            if not first - rows.DAY < begins <= until + _NEAR:
                 continue
-            start = after.id if after is not None and day == rows.day_of(after.us) else ""
+            start = after.id if after is not None and begins == after.us else ""
             async for stored in self.scan(day, _CHUNK, start):
                 for each in stored:
                     source = each.event.source
@@ -250,7 +252,7 @@ class Reading(RecordReader):
                     ):
                         found += [held for held in _records_of(each.event, source) if since <= held.timestamp < until]
                 if len(found) >= limit and stored:
-                    return found, Cursor(rows.start_of(day), stored[-1].event.event_id)
+                    return found, Cursor(begins, stored[-1].event.event_id)
         return found, None
 
     async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
