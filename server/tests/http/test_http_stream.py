@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -135,3 +136,23 @@ async def test_a_client_that_leaves_makes_room(start: Any, tmp_path: Any) -> Non
                                 assert await Messages(reply).comment() == ": alive"
                                 break
         assert process.stop() == 0
+
+
+def test_a_client_that_leaves_while_it_catches_up_is_noticed_at_once(start: Any, until: Any, tmp_path: Any) -> None:
+    with start(tmp_path, VECTADB_MAX_FOLLOWERS="100") as process:
+        for _ in range(4):
+            events = [at(number % 60) for number in range(500)]
+            assert httpx.post(f"{process.url}/api/v1/events/batch", json={"events": events}).status_code == 200
+        until(lambda: not httpx.get(f"{process.url}/health/ready").json()["engines"]["indexer"]["pending"])
+        url = httpx.URL(process.url)
+        for _ in range(10):
+            with socket.create_connection((url.host, url.port or 80), DEADLINE) as client:
+                client.sendall(f"GET {STREAM}?last_event_id=1.0 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                seen = b""
+                while seen.count(b"data: ") < 10:
+                    more = client.recv(4_000)
+                    assert more, seen
+                    seen += more
+        assert process.stop() == 0
+        # asyncio's warning, once for each frame that is written to a connection that is gone.
+        assert [line for line in process.rest() if line["logger"] == "asyncio"] == []

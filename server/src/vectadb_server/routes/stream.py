@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,6 +115,8 @@ async def stream_events(
                 if not await still_in(services, request):
                     return
                 yield frame
+                # That the client has gone is told to the event loop, which many frames in a row would not let run.
+                await asyncio.sleep(0)
         finally:
             await frames.aclose()
 
