@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CANNOT_WORK, WRONG_USE, DIFFERENT, SECOND_SIGNAL = 1, 2, 3, 130
 DEFAULT_URL = "http://127.0.0.1:8080"
 
-_WHEN = "RFC 3339, or a time before now: -15m, -2h, -7d"
+_WHEN = "RFC 3339, a date (its midnight, UTC), or a time before now: 15m, 2h, 7d"
 
 
 class CommandError(Exception):

@@ -20,7 +20,8 @@ _SHAPE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d(?::\d\d)?)?",
     re.ASCII,
 )
-_AGO = re.compile(r"-(\d{1,9})([smhdw])", re.ASCII)
+_AGO = re.compile(r"-?(\d{1,9})([smhdw])", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 # An event carries most times twice or three times.
@@ -79,9 +80,10 @@ def rfc3339(us: int) -> str:
 
 
 def parse_when(text: str, now: int) -> int:
-    """Microseconds since the epoch of a time in a query: RFC 3339, ``now``, or ``-15m``: so long before ``now``.
+    """Microseconds since the epoch of a time in a query.
 
-    Units are ``s m h d w``. ``now`` is in microseconds since the epoch.
+    That is RFC 3339, a date (when it begins, UTC), ``now``, or ``-15m`` or ``15m``: so long before ``now``. Units are
+    ``s m h d w``. ``now`` is in microseconds since the epoch.
 
     Raises:
         ValueError: neither form, or before 1970; the text says so, for people to read.
@@ -92,9 +94,9 @@ def parse_when(text: str, now: int) -> int:
     ago = _AGO.fullmatch(text)
     if ago is None:
         try:
-            return parse_rfc3339(text)
+            return parse_rfc3339(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
         except ValueError as error:
-            raise ValueError(f"{error}; or a time before now: -90s, -15m, -2h, -7d, -4w") from None
+            raise ValueError(f"{error}; or a date; or a time before now: -90s, -15m, -2h, -7d, -4w") from None
     us = now - int(ago[1]) * _UNITS[ago[2]]
     if us < EARLIEST:
         raise ValueError(f"{text} is before 1970")

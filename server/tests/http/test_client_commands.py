@@ -66,6 +66,16 @@ def test_traces_are_a_table(ask: Any, trace: Any) -> None:
     assert ask("traces", "--agent", "nobody") == "No traces.\n"
 
 
+def test_times_are_dates_or_so_long_before_now(ask: Any, trace: Any) -> None:
+    def listed(*arguments: str) -> list[str]:
+        return ask("events", "--agent", trace, *arguments).splitlines()[2:]
+
+    assert len(listed("--since", "2026-01-31", "--until", "2026-02-01")) == 5
+    for since in ("2026-02-01", "15m", "-15m"):
+        assert listed("--since", since) == []
+    assert len(listed("--until", "15m")) == 5
+
+
 def test_a_trace_is_a_tree(ask: Any, trace: Any) -> None:
     shown = ask("trace", trace)
     lines = shown.splitlines()

@@ -93,7 +93,11 @@ def test_what_isoformat_writes_is_read(at, zone):
         ("-2h", T0 - 7_200_000_000),
         ("-1d", T0 - 86_400_000_000),
         ("-1w", T0 - 7 * 86_400_000_000),
+        ("15m", T0 - 900_000_000),
+        ("2w", T0 - 14 * 86_400_000_000),
         (" now ", T0),
+        ("2026-01-01", T0),
+        ("2025-12-31", T0 - 86_400_000_000),
         ("2026-01-01T00:00:01Z", T0 + 1_000_000),
     ],
 )
@@ -101,9 +105,11 @@ def test_when(text, us):
     assert parse_when(text, T0) == us
 
 
-@pytest.mark.parametrize("text", ["", "15m", "-15", "-15x", "-1.5h", "yesterday", "-1h -1m"])
+@pytest.mark.parametrize(
+    "text", ["", "15", "-15", "-15x", "-1.5h", "yesterday", "-1h -1m", "+15m", "2026-02-30", "2026-1-1"]
+)
 def test_when_says_what_it_reads(text):
-    with pytest.raises(ValueError, match=r"RFC 3339.* or a time before now: -90s, -15m"):
+    with pytest.raises(ValueError, match=r"RFC 3339.* or a date; or a time before now: -90s, -15m"):
         parse_when(text, T0)
 
 

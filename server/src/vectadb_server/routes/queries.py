@@ -30,7 +30,7 @@ _UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d":
 _MOST_LISTED = 100
 T = TypeVar("T", bound=str)
 
-_TIME = "RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`."
+_TIME = "RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`."
 
 TraceId = Annotated[str | None, QueryParameter(name="trace", description="Trace id; also one that a client gave.")]
 SessionId = Annotated[str | None, QueryParameter(name="session", description="Session id.")]

@@ -1454,9 +1454,9 @@ export interface operations {
                 log_group?: string | null;
                 /** @description Log stream. */
                 log_stream?: string | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
@@ -1958,9 +1958,9 @@ export interface operations {
                 region?: string | null;
                 /** @description Log group. */
                 log_group?: string | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
             };
             header?: never;
@@ -2036,9 +2036,9 @@ export interface operations {
                 region?: string | null;
                 /** @description Log group. */
                 log_group?: string | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description `next_cursor` of the page before. What arrives meanwhile neither repeats nor hides anything; but a trace or session whose start a late event moves back may come once more. A page may be short, even empty, and have a `next_cursor`: looking any longer would have taken too long. */
                 cursor?: string | null;
@@ -2232,9 +2232,9 @@ export interface operations {
                 log_group?: string | null;
                 /** @description Log stream. */
                 log_stream?: string | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
@@ -2326,9 +2326,9 @@ export interface operations {
                 session?: string | null;
                 /** @description What makes it one. `time_window` is listed only if asked for. */
                 basis?: "trace_id" | "request_id" | "session_id" | "invocation" | "run" | "time_window" | "event" | "none" | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description That were going on at this time or later, whenever they began; with `until`: in between. */
                 active_since?: string | null;
@@ -3052,9 +3052,9 @@ export interface operations {
                 log_group?: string | null;
                 /** @description Log stream. */
                 log_stream?: string | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
             };
             header?: never;
@@ -3134,9 +3134,9 @@ export interface operations {
     ApiV1StatsReadStats: {
         parameters: {
             query?: {
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description Length of a stretch: `60s`, `15m`, `1h`, `1d`. */
                 bucket?: string | null;
@@ -3220,9 +3220,9 @@ export interface operations {
                 session?: string | null;
                 /** @description What makes it one. `time_window` is listed only if asked for. */
                 basis?: "trace_id" | "request_id" | "session_id" | "invocation" | "run" | "time_window" | "event" | "none" | null;
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
@@ -3807,9 +3807,9 @@ export interface operations {
     ApiV1AdminReindexPostReindex: {
         parameters: {
             query?: {
-                /** @description This time or later. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, or `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
             };
             header?: never;
