@@ -40,10 +40,10 @@ class NoServer(CommandError):
     """Nobody answers at the URL."""
 
 
-def add_times(parser: argparse.ArgumentParser) -> None:
-    """Add ``--since`` and ``--until``."""
-    parser.add_argument("--since", metavar="TIME", help=f"this time or later: {_WHEN}")
-    parser.add_argument("--until", metavar="TIME", help="earlier than this time")
+def add_times(parser: argparse.ArgumentParser, what: str = "") -> None:
+    """Add ``--since`` and ``--until``; ``what`` is to be of that time, where it is not the thing itself."""
+    parser.add_argument("--since", metavar="TIME", help=f"{what} this time or later: {_WHEN}".strip())
+    parser.add_argument("--until", metavar="TIME", help=f"{what} earlier than this time".strip())
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:

@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
     for name, help_ in (("sessions", "list sessions"), ("agents", "list agents")):
         groups = commands.add_parser(name, help=f"{help_} (of the last week), the newest first")
         groups.add_argument("--limit", type=int, default=20, help="most of them (default: 20)")
-        add_times(groups)
+        add_times(groups, "with traces that began at")
         add_server(groups)
         groups.set_defaults(run=_groups)
 

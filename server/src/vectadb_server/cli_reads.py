@@ -28,7 +28,12 @@ def add(commands: Commands) -> None:
     traces.add_argument("--q", metavar="TEXT", help="in whose question, answer or first error this text occurs")
     traces.add_argument("--agent", help="of this agent")
     traces.add_argument("--session", help="of this session")
-    add_times(traces)
+    traces.add_argument(
+        "--basis",
+        help="that this makes one: trace_id, request_id, session_id, invocation, run, event, or time_window (what has "
+        "no marks of a run, by quarters of an hour; listed only if asked for)",
+    )
+    add_times(traces, "that began at")
     add_server(traces)
     traces.set_defaults(run=_traces)
 
@@ -87,7 +92,7 @@ def add(commands: Commands) -> None:
 
 
 def _traces(options: argparse.Namespace) -> int:
-    names = ("limit", "status", "agent", "session", "tool", "model", "min_duration", "q", "since", "until")
+    names = ("limit", "status", "agent", "session", "tool", "model", "min_duration", "q", "basis", "since", "until")
     asked = {name: getattr(options, name) for name in names}
     reply = ask(options, "GET", "/api/v1/traces", query=asked)
     if not as_json(options, reply):

@@ -33,13 +33,19 @@ _SPACE = re.compile(r"\s")
 _ENDLESS = 100_000
 _STATUS = {"ok": "green", "error": "red", "running": "cyan", "interrupted": "yellow"}
 _TEXT = 4_000  # characters of a value that are looked at
+_NO_TRACES = (
+    "Next: traces are listed by when they began; `vectadb events --since … --until …` shows what happened in a time, "
+    "and `vectadb traces --basis time_window` lists what has no marks of a run."
+)
 _GAP, _LEAST = 3, 12  # cells between two columns, and of a column that is cut
 
 
 def traces(reply: dict[str, Any]) -> None:
     """Print a page of traces as a table."""
     if not reply["traces"]:
-        _console().print("No traces.")
+        _console().print(_text("No traces."))
+        _console().print(_text(_NO_TRACES))
+        _older(reply)
         return
     rows: list[_Row] = [
         [

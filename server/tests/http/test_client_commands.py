@@ -63,7 +63,40 @@ def test_traces_are_a_table(ask: Any, trace: Any) -> None:
     assert head.split() == ["start", "status", "duration", "trace", "name", "events", "tools", "tokens", "input"]
     assert "5.0 s" in row
     assert re.search(r"[0-9a-f]{8}-[0-9a-f-]{27}", row)
-    assert ask("traces", "--agent", "nobody") == "No traces.\n"
+
+
+def test_where_there_are_no_traces_it_says_how_else_to_look(ask: Any, trace: Any) -> None:
+    """What began before a time is not listed, though it went on in it; nor is what has no marks of a run."""
+    during = ("--since", "2026-01-31T12:00:02Z", "--until", "2026-01-31T12:00:06Z")
+    said, advice = ask("traces", "--agent", trace, *during).splitlines()
+    assert said == "No traces."
+    assert "listed by when they began" in advice
+    assert "`vectadb events --since … --until …`" in advice
+    assert "`vectadb traces --basis time_window`" in advice
+    assert "tool_result" in ask("events", "--agent", trace, *during)
+
+
+def test_traces_without_marks_of_a_run_are_listed_if_asked_for(ask: Any, server: Any, until: Any) -> None:
+    agent = f"unmarked-{uuid.uuid4().hex[:8]}"
+    event = {"timestamp": "2026-01-31T12:00:00Z", "event_type": "log", "agent_id": agent}
+    assert httpx.post(f"{server.url}/api/v1/events", json=event).is_success
+    until(lambda: not httpx.get(f"{server.url}/health/ready").json()["engines"]["indexer"]["pending"])
+    assert ask("traces", "--agent", agent).startswith("No traces.\n")
+    assert len(ask("traces", "--agent", agent, "--basis", "time_window").splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("traces", "that began at this time or later"),
+        ("sessions", "with traces that began at this time or later"),
+        ("events", "TIME this time or later"),
+    ],
+)
+def test_help_says_of_what_a_time_is(capsys: Any, command: str, said: str) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_times_are_dates_or_so_long_before_now(ask: Any, trace: Any) -> None:

@@ -82,6 +82,12 @@ LogGroup = Annotated[str | None, QueryParameter(name="log_group", description="L
 LogStream = Annotated[str | None, QueryParameter(name="log_stream", description="Log stream.")]
 Since = Annotated[str | None, QueryParameter(name="since", description=f"This time or later. {_TIME}")]
 Until = Annotated[str | None, QueryParameter(name="until", description=f"Earlier than this time. {_TIME}")]
+Began = Annotated[
+    str | None, QueryParameter(name="since", description=f"Traces that began at this time or later. {_TIME}")
+]
+BeganBefore = Annotated[
+    str | None, QueryParameter(name="until", description=f"Traces that began earlier than this time. {_TIME}")
+]
 Limit = Annotated[int | None, QueryParameter(name="limit", ge=1, le=MAX_PAGE, description="Most items in the reply.")]
 After = Annotated[
     str | None,

@@ -40,10 +40,12 @@ _MOST = 200
 _Limit = Annotated[int | None, QueryParameter(name="limit", ge=1, le=_MOST, description="Most items in the reply.")]
 _Since = Annotated[
     str | None,
-    QueryParameter(name="since", description="Traces that started then or later; by default a week before `until`."),
+    QueryParameter(
+        name="since", description="Traces that began at this time or later; by default a week before `until`."
+    ),
 ]
 _Until = Annotated[
-    str | None, QueryParameter(name="until", description="Traces that started earlier than this; by default now.")
+    str | None, QueryParameter(name="until", description="Traces that began earlier than this time; by default now.")
 ]
 
 

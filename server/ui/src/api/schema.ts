@@ -2326,9 +2326,9 @@ export interface operations {
                 session?: string | null;
                 /** @description What makes it one. `time_window` is listed only if asked for. */
                 basis?: "trace_id" | "request_id" | "session_id" | "invocation" | "run" | "time_window" | "event" | "none" | null;
-                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Traces that began at this time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Traces that began earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description That were going on at this time or later, whenever they began; with `until`: in between. */
                 active_since?: string | null;
@@ -2656,9 +2656,9 @@ export interface operations {
     ApiV1SessionsListSessions: {
         parameters: {
             query?: {
-                /** @description Traces that started then or later; by default a week before `until`. */
+                /** @description Traces that began at this time or later; by default a week before `until`. */
                 since?: string | null;
-                /** @description Traces that started earlier than this; by default now. */
+                /** @description Traces that began earlier than this time; by default now. */
                 until?: string | null;
                 /** @description Only these fields of each item: a comma list of names, dotted for what is inside others. */
                 fields?: string | null;
@@ -2734,9 +2734,9 @@ export interface operations {
     ApiV1SessionsSessionIdReadSession: {
         parameters: {
             query?: {
-                /** @description Traces that started then or later; by default a week before `until`. */
+                /** @description Traces that began at this time or later; by default a week before `until`. */
                 since?: string | null;
-                /** @description Traces that started earlier than this; by default now. */
+                /** @description Traces that began earlier than this time; by default now. */
                 until?: string | null;
                 /** @description Only these fields of each item: a comma list of names, dotted for what is inside others. */
                 fields?: string | null;
@@ -2822,9 +2822,9 @@ export interface operations {
     ApiV1AgentsListAgents: {
         parameters: {
             query?: {
-                /** @description Traces that started then or later; by default a week before `until`. */
+                /** @description Traces that began at this time or later; by default a week before `until`. */
                 since?: string | null;
-                /** @description Traces that started earlier than this; by default now. */
+                /** @description Traces that began earlier than this time; by default now. */
                 until?: string | null;
                 /** @description Only these fields of each item: a comma list of names, dotted for what is inside others. */
                 fields?: string | null;
@@ -3220,9 +3220,9 @@ export interface operations {
                 session?: string | null;
                 /** @description What makes it one. `time_window` is listed only if asked for. */
                 basis?: "trace_id" | "request_id" | "session_id" | "invocation" | "run" | "time_window" | "event" | "none" | null;
-                /** @description This time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Traces that began at this time or later. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 since?: string | null;
-                /** @description Earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
+                /** @description Traces that began earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
