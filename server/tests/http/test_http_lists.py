@@ -190,6 +190,47 @@ async def test_everything_as_lines(client: Any, unique: Any, compressed: bool) -
     assert (none.status_code, none.text) == (200, "")
 
 
+@pytest.mark.parametrize(
+    ("accept", "lines"),
+    [
+        ("application/x-ndjson", True),
+        ("APPLICATION/X-NDJSON", True),
+        ("application/json, application/x-ndjson", True),
+        ("text/html, application/x-ndjson;v=1; q=0.5, */*;q=0.1", True),
+        ("application/x-ndjson;q=0", False),
+        ("application/x-ndjson; Q=0.000", False),
+        ("application/x-ndjson;q=0.5, application/json", False),
+        ("application/x-ndjson;q=much", False),
+        ("application/x-ndjson2", False),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+async def test_lines_are_sent_to_whoever_likes_them_no_less_than_json(fake: Any, accept: str, lines: bool) -> None:
+    reply = await fake.get(EVENTS, headers={"accept": accept})
+    kind = "application/x-ndjson" if lines else "application/json"
+    assert reply.headers["content-type"].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("encodings", "packed"),
+    [
+        (["gzip"], True),
+        (["br", "GZIP;q=0.1"], True),
+        (["br, deflate , gzip ; q=1"], True),
+        (["gzip;q=0"], False),
+        (["gzip;q=0.0, identity"], False),
+        (["x-gzip-2"], False),
+        ([""], False),
+    ],
+)
+async def test_lines_are_packed_for_whoever_takes_that(fake: Any, encodings: list[str], packed: bool) -> None:
+    headers = [("accept", "application/x-ndjson"), *(("accept-encoding", each) for each in encodings)]
+    fake.headers.pop("accept-encoding")
+    reply = await fake.get(EVENTS, headers=headers)
+    assert reply.headers.get("content-encoding") == ("gzip" if packed else None)
+
+
 async def test_a_store_that_is_away_is_told_with_a_status_also_of_lines(fake: Any, memory: Any) -> None:
     from vectadb_server.stores.base import StoreUnavailable
 

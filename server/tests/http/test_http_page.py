@@ -56,6 +56,8 @@ async def test_files_are_kept_for_good_and_packed(client: Any) -> None:
         assert plain.status_code == packed.status_code == 200
         assert "immutable" in plain.headers["cache-control"]
         assert plain.content == packed.content
+        refusing = await client.get(f"/assets/{name}", headers={"Accept-Encoding": "gzip;q=0, identity"})
+        assert "content-encoding" not in refusing.headers
         # A font is packed in itself.
         assert packed.headers.get("content-encoding") == (None if name.endswith(".woff2") else "gzip")
         assert "content-encoding" not in plain.headers

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from litestar import Response
+from litestar.enums import MediaType
 from litestar.response import Stream
 
+from vectadb_server.routes import accepting
 from vectadb_server.routes.enforce import still_in
 from vectadb_server.routes.errors import Refusal
 from vectadb_server.routes.fields import Fields
@@ -78,7 +80,7 @@ async def answer(
             partial(still_in, services, request),
         )
         headers = {"Vary": "Accept, Accept-Encoding"}
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if accepting.packed(request):
             headers["Content-Encoding"] = "gzip"
             lines = _compressed(lines)
         return Stream(lines, media_type=NDJSON, headers=headers)
@@ -101,7 +103,7 @@ def _wants_lines(request: Request[Any, Any, Any], asked: str | None) -> bool:
         if asked not in ("json", "ndjson"):
             raise Refusal(400, f"format: found {asked!r}; expected json or ndjson", code="invalid_query")
         return asked == "ndjson"
-    return NDJSON in request.headers.get("accept", "")
+    return accepting.prefers(request, NDJSON, MediaType.JSON)
 
 
 async def _lines(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from litestar import Request, Response, get
 from litestar.params import PathParameter
 
+from vectadb_server.routes import accepting
 from vectadb_server.routes.errors import Refusal
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ async def read_asset(
     headers = {"Content-Type": asset.kind, "Cache-Control": "public, max-age=31536000, immutable"}
     if asset.packed is not None:
         headers["Vary"] = "Accept-Encoding"
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if accepting.packed(request):
             return Response(asset.packed, headers={**headers, "Content-Encoding": "gzip"})
     return Response(asset.body, headers=headers)
 
