@@ -173,6 +173,22 @@ async def test_every_route_is_refused_without_the_right_scope(services_of: Any, 
                     assert f"has {scope}" in reply.json()["message"]
 
 
+async def test_the_head_of_every_route_is_given_to_whom_the_whole_is(services_of: Any, keyed_of: Any) -> None:
+    found = [path for method, path, _ in walked(routes(services_of())) if method == "GET"]
+    assert len(found) >= 20
+    async with keyed_of() as client:
+        for path in found:
+            url = re.sub(r"\{\w+(:\w+)?\}", str(uuid.uuid4()), path)
+            for headers in ({}, *map(bearer, keys.SCOPES)):
+                whole, head = await client.get(url, headers=headers), await client.head(url, headers=headers)
+                assert head.status_code == whole.status_code, (path, headers)
+                assert head.content == b""
+                for name in ("content-type", "www-authenticate", "content-security-policy", "cache-control"):
+                    assert head.headers.get(name) == whole.headers.get(name), (path, name)
+        only_posted = await client.head("/api/v1/search", headers=bearer("read"))
+        assert (only_posted.status_code, only_posted.content) == (405, b"")
+
+
 async def test_every_route_takes_the_cookie_of_a_sign_in_and_changes_only_what_our_own_page_asks_for(
     services_of: Any, keyed_of: Any
 ) -> None:

@@ -231,6 +231,16 @@ async def test_lines_are_packed_for_whoever_takes_that(fake: Any, encodings: lis
     assert reply.headers.get("content-encoding") == ("gzip" if packed else None)
 
 
+async def test_of_lines_a_head_is_no_more_than_that(client: Any, unique: Any) -> None:
+    await client.take(at(1, session_id=unique))
+    for _ in range(2):  # over one connection
+        head = await client.head(EVENTS, params={"session": unique}, headers=NDJSON)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"].startswith("application/x-ndjson")
+        assert "content-length" not in head.headers
+    assert len((await client.get(EVENTS, params={"session": unique}, headers=NDJSON)).text.splitlines()) == 1
+
+
 async def test_a_store_that_is_away_is_told_with_a_status_also_of_lines(fake: Any, memory: Any) -> None:
     from vectadb_server.stores.base import StoreUnavailable
 

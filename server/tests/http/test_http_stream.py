@@ -119,6 +119,9 @@ async def test_a_stream_ends_when_the_server_stops_and_there_are_no_more_than_th
             refused = await client.get(STREAM)
             assert (refused.status_code, "1 clients follow" in refused.json()["message"]) == (503, True)
             assert "retry-after" in refused.headers
+            head = await client.head(STREAM)  # which begins no stream
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-type"].startswith("text/event-stream")
             process.popen.send_signal(signal.SIGTERM)
             with pytest.raises(EOFError):
                 await messages.next()

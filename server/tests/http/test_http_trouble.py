@@ -17,6 +17,17 @@ async def test_health(client: Any) -> None:
     assert await client.ok("/health") == {"status": "ok", "version": "0.1.0"}
 
 
+@pytest.mark.parametrize("path", ["/", "/health", "/metrics", "/api/v1/events", "/assets/nothing.js"])
+async def test_a_head_is_answered_without_a_body(client: Any, path: Any) -> None:
+    whole, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    if path != "/metrics":  # which goes on counting
+        assert head.headers["content-length"] == whole.headers["content-length"]
+    refused = await client.delete(path)
+    assert {"GET", "HEAD", "OPTIONS"} <= set(refused.headers["allow"].split(", "))
+
+
 async def test_ready_names_each_engine(client: Any) -> None:
     ready = await client.ok("/health/ready")
     assert ready["status"] == "ready"

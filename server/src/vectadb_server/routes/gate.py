@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from vectadb_server import ids, keys, logs
+from vectadb_server.routes import heads
 from vectadb_server.routes.enforce import is_owner
 from vectadb_server.routes.errors import body_of
 from vectadb_server.routes.queries import SLASH
@@ -63,6 +64,7 @@ def gate(app: App, services: Services) -> App:
       too: a page of another site whose name was made to point here (DNS rebinding) is refused, and so is what a proxy
       forwards. A page of another origin may not write, anywhere, unless ``cors_origins`` names it.
     - An escaped slash in the path is part of an id: :data:`SLASH` stands for it.
+    - ``HEAD`` is answered as ``GET`` is, without the body.
     - Each reply carries the headers that keep browsers from making more of it than it is.
     - Each request is counted with its duration; those that fail are logged.
     """
@@ -74,6 +76,9 @@ def gate(app: App, services: Services) -> App:
             return
         began = time.perf_counter()
         _keep_slashes(scope)
+        method = scope["method"]
+        if heads.as_get(scope):
+            send = heads.without_body(send)
         headers = {name: value.decode("latin-1") for name, value in reversed(scope["headers"])}
         given = headers.get(b"x-request-id", "")
         parent = _TRACEPARENT.fullmatch(headers.get(b"traceparent", ""))
@@ -87,7 +92,7 @@ def gate(app: App, services: Services) -> App:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                said = [(name.lower(), value) for name, value in message.get("headers", ())]
+                said = [_said(name.lower(), value) for name, value in message.get("headers", ())]
                 names = {name for name, _ in said}
                 own = [(b"x-request-id", number.encode()), *(_cors(origin) if friend else ())]
                 own += [(b"vary", b"Origin")] if origins else []
@@ -111,13 +116,12 @@ def gate(app: App, services: Services) -> App:
         finally:
             took = time.perf_counter() - began
             route = scope.get("path_template") or "none"
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            metrics.request(method, route, status, took)
+            metrics.request(method if method in _METHODS else "other", route, status, took)
             level = logging.DEBUG if 0 < status < 400 else logging.WARNING if status >= 500 else logging.INFO
             _log.log(
                 level,
                 "%s %s: %s",
-                scope["method"],
+                method,
                 scope["path"],
                 status or "no reply",
                 extra={"duration_ms": round(took * 1000, 2)},
@@ -126,6 +130,10 @@ def gate(app: App, services: Services) -> App:
             logs.request_id.reset(token)
 
     return through
+
+
+def _said(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    return name, heads.allowing(value) if name == b"allow" else value
 
 
 def _keep_slashes(scope: Any) -> None:

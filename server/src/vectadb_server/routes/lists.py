@@ -11,7 +11,7 @@ from litestar import Response
 from litestar.enums import MediaType
 from litestar.response import Stream
 
-from vectadb_server.routes import accepting
+from vectadb_server.routes import accepting, heads
 from vectadb_server.routes.enforce import still_in
 from vectadb_server.routes.errors import Refusal
 from vectadb_server.routes.fields import Fields
@@ -83,7 +83,7 @@ async def answer(
         if accepting.packed(request):
             headers["Content-Encoding"] = "gzip"
             lines = _compressed(lines)
-        return Stream(lines, media_type=NDJSON, headers=headers)
+        return Stream(heads.nothing() if heads.alone(request) else lines, media_type=NDJSON, headers=headers)
     page = await ask(limit=shape.limit or shape.usual, after=after)
     items = [chosen.of(reply(item)) if chosen else reply(item) for item in page.items]
     return Response({shape.name: items, "next_cursor": None if page.next is None else cursor(page.next)})

@@ -15,7 +15,7 @@ from litestar.params import QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from vectadb_server.following import Note, Place, TooMany, read_place
-from vectadb_server.routes import docs
+from vectadb_server.routes import docs, heads
 from vectadb_server.routes import queries as q
 from vectadb_server.routes.enforce import still_in
 from vectadb_server.routes.errors import Refusal, busy
@@ -101,6 +101,8 @@ async def stream_events(
     place = _place(request.headers.get("last-event-id") or last_id)
     if services.following is None:
         raise busy("events cannot be followed on this server")
+    if heads.alone(request):
+        return _streamed(heads.nothing())
     frames = _frames(services.following, where, place, chosen)
     try:
         # What is refused is refused with a status.
@@ -120,8 +122,12 @@ async def stream_events(
         finally:
             await frames.aclose()
 
+    return _streamed(all_of_them())
+
+
+def _streamed(frames: AsyncIterator[bytes]) -> Stream:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(all_of_them(), media_type="text/event-stream", headers=headers)
+    return Stream(frames, media_type="text/event-stream", headers=headers)
 
 
 def _place(text: str | None) -> Place | None:
