@@ -9,7 +9,7 @@ import msgspec
 from vectadb_server import vocabulary as vocab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vectadb_server.model import Event, Trace
     from vectadb_server.stores.base import EventFilter, TraceFilter
@@ -32,7 +32,7 @@ def is_event(event: Event, where: EventFilter) -> bool:
         and (where.failed is None or where.failed == (vocab.failure(event) is not None))
         and (where.tool is None or where.tool == vocab.tool(event))
         and (where.model is None or where.model == vocab.model(event))
-        and (where.text is None or _says(where.text.lower(), event))
+        and (where.text is None or _says(where.text, event))
     )
 
 
@@ -54,21 +54,36 @@ def is_trace(trace: Trace, where: TraceFilter) -> bool:
         and (where.failed is None or where.failed == (trace.errors > 0))
         and (not where.event_types or not set(where.event_types).isdisjoint(trace.event_types))
         and (where.log_group is None or where.log_group in trace.log_groups)
-        and (
-            where.text is None
-            or any(
-                where.text.lower() in text.lower() for text in (trace.input, trace.output, trace.first_error) if text
-            )
-        )
+        and (where.text is None or _occurs(where.text, (trace.input, trace.output, trace.first_error)))
     )
 
 
 def _says(text: str, event: Event) -> bool:
-    if event.raw is not None and text in event.raw.lower():
+    if _occurs(text, (event.raw,)):
         return True
-    if as_json(text) not in msgspec.json.encode(event.properties).decode().lower():
+    # Quicker than to go through it.
+    if not _occurs(as_json(text), (msgspec.json.encode(event.properties).decode(),)):
         return False
-    return any(text in said.lower() for said in _texts(event.properties))
+    return _occurs(text, _texts(event.properties))
+
+
+def _occurs(text: str, among: Iterable[str | None]) -> bool:
+    """Whether one of the texts has it, in letters of either case."""
+    same = same_case(text)
+    wanted = same(text)
+    return any(wanted in same(each) for each in among if each is not None)
+
+
+def same_case(text: str) -> Callable[[str], str]:
+    """Return how letters of either case are made the same where ``text`` is looked for.
+
+    Lower case alone will not do for all scripts: that of Σ depends on what follows.
+    """
+    return str.lower if text.isascii() else _lower_then_upper
+
+
+def _lower_then_upper(text: str) -> str:
+    return text.lower().upper()
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
+from vectadb_server.selection import is_event
 from vectadb_server.stores import figures, grouping, histogram, minutes, newest, sifting
 from vectadb_server.stores.base import Cursor, EventFilter, Group, Grouping, TraceFilter
 from vectadb_server.stores.tallies import TooMuch
@@ -446,6 +447,44 @@ async def test_a_group_of_very_many_traces_says_that_its_figures_are_of_the_newe
     group = await store.group("agent", "ann", 0, NEVER)
     assert group is not None
     assert (group.complete, group.traces, group.first) == (False, 3, MIDNIGHT + 4 * SECOND)
+
+
+LETTERS = {"1": ("Größe", "ΟΔΟΣΑ"), "2": ("dıkkat", "ΟΔΟΣ."), "3": ('"ſ\\', "straße\nİ"), "4": ("ok", "ASCII\nK")}
+
+
+@pytest.mark.parametrize(
+    ("levels", "text", "found"),
+    [
+        ("größe", None, "1"),
+        ("GRÖSSE", None, "1"),
+        ("dıkkat", None, "2"),
+        ("dikkat", None, "2"),
+        ('"s\\', None, "3"),
+        ("ok", None, "4"),
+        (None, "ΟΔΟΣ", "12"),
+        (None, "οδοσ", "12"),
+        (None, "οδος", "12"),
+        (None, "οδοσα", "1"),
+        (None, "straße\nİ", "3"),
+        (None, "STRAßE\n", "3"),
+        (None, "ascii\nk", "4"),
+        (None, "nö", ""),
+    ],
+)
+@pytest.mark.parametrize("where", ["raw", "message"])
+async def test_letters_of_either_case_are_the_same_in_every_script(
+    store: SurrealStore, where: str, levels: str | None, text: str | None, found: str
+) -> None:
+    for number, (level, said) in LETTERS.items():
+        more = {"raw": said} if where == "raw" else {"properties": {"message": said}}
+        properties = {"level": level, **more.pop("properties", {})}
+        event = line(number, MIDNIGHT, properties=properties, trace_id=number, event_type="agent_start", **more)
+        await Ingest(store).ingest([event], OPTIONS)
+    asked = EventFilter(levels=(levels.upper(),) if levels else (), text=text)
+    events = await store.events(asked, limit=9)
+    assert sorted(event.trace_id for event in events) == list(found)
+    among = await store.events(EventFilter(), limit=9)
+    assert sorted(event.trace_id for event in among if is_event(event, asked)) == list(found)
 
 
 async def test_a_forged_place_finds_nothing_wrong(store: SurrealStore) -> None:

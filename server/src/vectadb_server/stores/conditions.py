@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vectadb_server import vocabulary as vocab
-from vectadb_server.selection import as_json
+from vectadb_server.selection import as_json, same_case
 from vectadb_server.stores import members, rows
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def of_events(where: EventFilter) -> tuple[list[str], dict[str, Any]]:
         made.contained("body", text)
     made.said("body", where.text)
     if where.levels:
-        made.some("string::lowercase(body)", [f'"level":"{as_json(level.lower())}"' for level in where.levels])
+        # As `vocabulary.level` has it. Upper case does not always lower back: ß, ı.
+        made.some("string::uppercase(body)", [f'"LEVEL":"{as_json(level).upper()}"' for level in where.levels])
     if where.failed:
         made.sql.append(_FAILED)
     return made.sql, made.values
@@ -103,8 +104,11 @@ class _Conditions:
             self.sql.append(f"string::contains({column}, {self._put(as_json(text))})")
 
     def said(self, column: str, text: str | None) -> None:
-        if text is not None:  # in letters of either case
-            self.contained(f"string::lowercase({column})", text.lower())
+        """In letters of either case, made the same as :func:`~vectadb_server.selection.same_case` does."""
+        if text is not None:
+            lower = f"string::lowercase({column})"
+            same = lower if text.isascii() else f"string::uppercase({lower})"
+            self.some(same, [same_case(text)(as_json(text))])
 
     def some(self, column: str, texts: list[str]) -> None:
         found = " OR ".join(f"string::contains({column}, {self._put(text)})" for text in texts)
