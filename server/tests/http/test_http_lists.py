@@ -112,6 +112,19 @@ async def test_chosen_fields(client: Any, unique: Any) -> None:
     }
 
 
+async def test_of_what_is_no_object_a_field_of_it_is_left_out(client: Any, unique: Any) -> None:
+    def call(number: int, arguments: Any) -> dict[str, Any]:
+        tool = {"gen_ai.tool.name": "look_up", "gen_ai.tool.call.id": str(number)}
+        properties = {**tool, "gen_ai.tool.call.arguments": arguments}
+        return at(number, trace_id=unique, event_type="tool_call", properties=properties)
+
+    given = ["plain text", {"q": {"deep": 1}, "r": 2}, ["text", {"q": 3}], None]
+    await client.take(*(call(number, arguments) for number, arguments in enumerate(given)))
+    whole = await client.ok(f"{TRACES}/{unique}", fields="spans.input.q")
+    assert whole == {"spans": [{}, {"input": {"q": {"deep": 1}}}, {"input": [{"q": 3}]}, {"input": None}]}
+    assert (await client.ok(f"{TRACES}/{unique}", fields="spans.input"))["spans"][0] == {"input": "plain text"}
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

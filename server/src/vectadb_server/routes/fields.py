@@ -80,18 +80,19 @@ def _inner(kind: inspect.Type) -> inspect.Type | None:
 
 
 def _chosen(value: Any, tree: dict[str, Any]) -> Any:
-    if tree is _WHOLE:
+    """Return what is chosen of a value; ``UNSET`` where it has no fields, as a text in the place of an object."""
+    if tree is _WHOLE or value is None:
         return value
     if isinstance(value, list):
-        return [_chosen(item, tree) for item in value]
+        return [inner for item in value if (inner := _chosen(item, tree)) is not msgspec.UNSET]
     if not isinstance(value, dict):
-        return value
+        return msgspec.UNSET
     found: dict[str, Any] = {}
     for name, below in tree.items():
         if below is None:
             _put(found, value, name)
-        elif name in value:
-            found[name] = _chosen(value[name], below)
+        elif name in value and (inner := _chosen(value[name], below)) is not msgspec.UNSET:
+            found[name] = inner
     return found
 
 
