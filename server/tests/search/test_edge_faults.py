@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from vectadb_server.stores.base import Document, SearchFilter, SearchUnavailable
 from vectadb_server.stores.edge import EdgeSearch, IndexRefused
 from vectadb_server.stores.edge_index import Index
 from vectadb_server.stores.edge_shards import IndexUnusable
+from vectadb_server.times import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,6 +294,24 @@ def test_a_shard_that_cannot_be_opened_is_named(tmp_path: Path, make: Callable[.
         again.search("load", "hybrid", EVERYTHING, 10)
     again.drop("2026-01-01")
     assert again.documents == 0
+
+
+@pytest.mark.parametrize(("level", "lines"), [("INFO", 1), ("WARNING", 0)])
+async def test_the_process_logs_from_the_servers_level_on_and_in_its_form(
+    tmp_path: Path, make: Callable[..., Document], capfd: Any, caplog: Any, level: str, lines: int
+) -> None:
+    caplog.set_level(level, logger="vectadb_server")
+    search = EdgeSearch(tmp_path)
+    try:
+        await search.upsert([make("a text")])
+        await search.drop_days("2100-01-01")
+    finally:
+        await search.close()
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"vectadb_server.search"' in line]
+    assert [line["message"] for line in said] == ["dropped a day of the search index"] * lines
+    for line in said:
+        assert line["level"] == "info"
+        assert parse_rfc3339(line["time"])
 
 
 def test_a_directory_belongs_to_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -261,7 +261,8 @@ class EdgeSearch:
 
     async def _opening(self) -> Open:
         """What the process is to serve."""
-        opening = Open(str(self._folder), self._min_free, self._erase, remote=self._remote)
+        level = logging.getLevelName(_log.getEffectiveLevel()).lower()
+        opening = Open(str(self._folder), self._min_free, self._erase, remote=self._remote, log_level=level)
         if self._embedder is not None:
             opening.embedder = self._embedder.name
             with suppress(MeaningUnavailable):

@@ -3,19 +3,18 @@
 Started by :mod:`vectadb_server.stores.edge` as ``python -m vectadb_server.stores.edge_process SOCKET``; the first
 message says what to serve, and it ends when the other end of the socket closes. One thread: all waiting searches first,
 then one slice of what takes longer. Writes are done in the order they came. Nothing goes to stdout; stderr gets one
-JSON object a line.
+JSON object a line, from the server's own log level on.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
+import logging
 import select
 import signal
 import socket
 import sys
 import time
-import traceback
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from vectadb_server import logs
 from vectadb_server.embedding import Elsewhere, EmbeddingUnavailable, WordLlama
 from vectadb_server.stores.edge_index import Index
 from vectadb_server.stores.edge_shards import IndexUnusable
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from vectadb_server.stores.search_engine import SearchEngine
 
     Steps = Generator[None, None, Reply]
+
+_log = logging.getLogger("vectadb_server.search")
 
 _SLICE, _SLICE_CHARS = 32, 65_536  # documents and characters written between two looks at the socket: about 7 ms
 _DELETED = 500  # documents deleted between two looks
@@ -159,7 +161,7 @@ def _written(index: SearchEngine, call: Upsert | Delete | DropDays) -> Iterator[
     else:
         for day in [day for day in index.days() if day < call.before]:
             index.drop(day)
-            log("info", "dropped a day of the search index", day=day)
+            _log.info("dropped a day of the search index", extra={"day": day})
             yield
 
 
@@ -184,12 +186,12 @@ def _maintain(index: SearchEngine, *, quiet: bool) -> bool:
     try:
         return index.maintain(quiet=quiet)
     except Exception as error:  # noqa: BLE001 - the engine raises plain Exception; the process outlives it
-        log("error", "housekeeping of the search index failed", error=repr(error))
+        _log.error("housekeeping of the search index failed", extra={"error": repr(error)})
         return False
 
 
 def _failed(index: SearchEngine, call: int, error: Exception) -> Reply:
-    log("error", "a call to the search index failed", error=repr(error))
+    _log.error("a call to the search index failed", extra={"error": repr(error)})
     return Reply(call, index.documents, index.day_count, error=str(error) or type(error).__name__)
 
 
@@ -197,15 +199,8 @@ def _send(sock: socket.socket, message: Answer) -> None:
     sock.sendall(frame(message))
 
 
-def log(level: str, message: str, **fields: object) -> None:
-    """Write one line of JSON to stderr."""
-    line = {"time": time.time(), "level": level, "logger": "vectadb_server.search", "message": message, **fields}
-    sys.stderr.write(json.dumps(line) + "\n")
-    sys.stderr.flush()
-
-
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    log("critical", "the search process crashed", error="".join(traceback.format_exception(kind, error, trace)))
+    _log.critical("the search process crashed", exc_info=(kind, error, trace))
 
 
 @contextmanager
@@ -253,7 +248,7 @@ def _index(folder: Path, least: int, embedder: Embedder, *, erase: bool) -> Inde
     except IndexUnusable as error:
         if not erase:
             raise
-        log("warning", "the search index is erased, to be made anew", reason=str(error))
+        _log.warning("the search index is erased, to be made anew", extra={"reason": str(error)})
         folder.joinpath("meta.json").unlink(missing_ok=True)  # What is left without it counts as nothing.
         return Index(folder, embedder, space)
 
@@ -269,6 +264,7 @@ def _first(sock: socket.socket, frames: Frames) -> Open | None:
 def main(descriptor: int) -> int:
     """Serve what the first message on the socket ``descriptor`` says. Returns the exit code."""
     sys.excepthook = _log_crash
+    logs.set_up("info", json=True)
     # Ctrl-C reaches the whole group, and what a service manager sends reaches all; the server says when to end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -278,6 +274,7 @@ def main(descriptor: int) -> int:
             asked = _first(sock, frames)
             if asked is None:
                 return 0
+            logs.set_up(asked.log_level, json=True)
             with _opened(asked) as index:
                 try:
                     _send(sock, Hello(index.generation, index.documents, index.day_count))

@@ -47,7 +47,8 @@ class Open(msgspec.Struct, tag=True):
 
     ``least``: bytes to leave free on the disk. ``erase``: an index that cannot be used gives way to an empty one.
     ``embedder``: whose vectors come with the texts, ``size`` numbers each (0: not known yet); ``None``: the process
-    makes them. ``remote``: where the index is, if not in ``folder``.
+    makes them. ``remote``: where the index is, if not in ``folder``. ``log_level``: the least severe lines that
+    are written.
     """
 
     folder: str
@@ -56,6 +57,7 @@ class Open(msgspec.Struct, tag=True):
     embedder: str | None = None
     size: int = 0
     remote: Remote | None = None
+    log_level: str = "info"
 
 
 class Search(msgspec.Struct, tag=True):
