@@ -216,6 +216,16 @@ def test_what_the_server_refuses_is_told(capsys: Any, monkeypatch: Any, server: 
     monkeypatch.setenv("VECTADB_URL", server.url)
     for arguments, code, said in (
         (["trace", "no such?trace#"], 1, "vectadb trace: no trace 'no such?trace#'"),
+        (
+            ["trace", "none"],
+            1,
+            "vectadb trace: no trace 'none'. Next: `vectadb traces`, or GET /api/v1/traces, lists those there are\n",
+        ),
+        (
+            ["keys", "revoke", "0123456789ab"],
+            1,
+            "vectadb keys: no key '0123456789ab'. Next: `vectadb keys list`, or GET /api/v1/auth/keys, lists",
+        ),
         (["traces", "--limit", "0"], 2, "vectadb traces: limit"),
         (["traces", "--since", "noon"], 2, "vectadb traces: since: found 'noon'"),
         (["keys", "revoke", ""], 2, "vectadb keys: found ''; expected an id"),

@@ -121,7 +121,7 @@ async def delete_key(
     """Revoke a key: at once on this server, within 5 seconds on every other. Again changes nothing."""
     key = await services.access.revoke(key_id) if keys.is_id(key_id) else None
     if key is None:
-        raise Refusal(404, f"no key {key_id!r}. Next: GET {_PATH} lists those there are")
+        raise Refusal(404, f"no key {key_id!r}. Next: `vectadb keys list`, or GET {_PATH}, lists those there are")
     return Response(KeyReply(**_told(key)))
 
 

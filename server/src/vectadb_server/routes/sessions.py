@@ -127,7 +127,10 @@ async def read_session(
     group = await services.record.group("session", session_id, start, end)
     if group is None:
         text = f"no session {session_id!r} with traces from {since or '-31d'} to {until or 'now'}"
-        raise Refusal(404, f"{text}. Next: ask for a longer time, or GET /api/v1/sessions for those there are")
+        raise Refusal(
+            404,
+            f"{text}. Next: ask for a longer time, or `vectadb sessions`, or GET /api/v1/sessions, for those there are",
+        )
     where = TraceFilter(session_id=session_id, since=start, until=end)
     page = await services.record.trace_page(where, limit=limit or 50, after=q.read_cursor(cursor))
     following = None if page.next is None else q.write_cursor(page.next.us, page.next.id)

@@ -148,7 +148,7 @@ async def _built(services: Services, named: str, asked: str) -> tuple[list[Event
     events = await services.record.trace_events(named)
     if not events:
         services.outlines.forget(named)
-        raise Refusal(404, f"no trace {asked!r}. Next: GET /api/v1/traces lists those there are")
+        raise Refusal(404, f"no trace {asked!r}. Next: `vectadb traces`, or GET /api/v1/traces, lists those there are")
     now = services.now()
     if len(events) <= _AT_ONCE:
         return events, *spans.build(events, now=now, prices=services.prices)
@@ -179,7 +179,9 @@ async def delete_trace(
     except Conflict:
         raise busy("others write to this trace again and again. Next: it is erased within minutes; ask again") from None
     if erased is None:
-        raise Refusal(404, f"no trace {trace_id!r}. Next: GET /api/v1/traces lists those there are")
+        raise Refusal(
+            404, f"no trace {trace_id!r}. Next: `vectadb traces`, or GET /api/v1/traces, lists those there are"
+        )
     services.outlines.forget(erased.trace_id)
     return Response(erased)
 
