@@ -128,9 +128,10 @@ class Retention:
     async def _move(self) -> None:
         types = {name: self._since(age) for name, age in self._keep.types.items()}
         to = Horizon(max(self._since(self._keep.age), await self._by_count()), types)
+        before = await horizon.read(self._segments)
         if await horizon.advance(self._segments, to):
             await self._expiry.refresh()
-            _log.info("what is older is not kept any more", extra={"horizon": day_of(to.every)})
+            _tell(before, to)
 
     def _since(self, age: int | None) -> int:
         """Return the start of the first day of which a moment is so young."""
@@ -203,3 +204,13 @@ class Retention:
             await self._store.note_expired_types(day, types)
             self._metrics.erased(count)
             _log.info("erased what is older than its type is kept", extra={"day": day, "events": count})
+
+
+def _tell(before: Horizon, to: Horizon) -> None:
+    """Log what has moved."""
+    if to.every > before.every:
+        _log.info("what is older is not kept any more", extra={"horizon": day_of(to.every)})
+    types = {name: day_of(us) for name, us in to.types.items() if us > before.types.get(name, 0)}
+    if types:
+        horizons = ",".join(f"{name}={day}" for name, day in types.items())
+        _log.info("what is older of these types is not kept any more", extra={"horizons": horizons})

@@ -95,6 +95,28 @@ async def test_days_get_old(new_store: Opener) -> None:
             assert rows.day_of(server.expiry._known.horizon.types["log"]) == rows.day_of(MIDNIGHT + (day + 1) * DAY)
 
 
+async def test_the_log_tells_of_what_older_events_are_not_kept(new_store: Opener, caplog: Any) -> None:
+    caplog.set_level("INFO", logger="vectadb_server.retention")
+
+    def told() -> list[tuple[str, str | None, str | None]]:
+        found = [record for record in caplog.records if "not kept any more" in record.message]
+        caplog.clear()
+        return [(each.message, getattr(each, "horizon", None), getattr(each, "horizons", None)) for each in found]
+
+    of_types = "what is older of these types is not kept any more"
+    async with Server(await new_store(), types={"log": 29 * DAY}) as server:
+        await server.settle()
+        day = rows.day_of(MIDNIGHT + DAY)
+        assert told() == [(of_types, None, f"log={day}")]
+        await server.settle()
+        assert told() == []
+    async with Server(await new_store(), age=30 * DAY) as server:
+        await server.settle()
+        [(said, horizon, horizons)] = told()
+        assert (said, horizons) == ("what is older is not kept any more", None)
+        assert horizon is not None
+
+
 @pytest.mark.parametrize(
     "held", [line("a", MIDNIGHT, event_type="error"), posted(POSTED, MIDNIGHT, event_type="error")]
 )
