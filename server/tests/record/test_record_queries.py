@@ -10,9 +10,10 @@ import pytest
 
 from vectadb_server.indexer import Indexer
 from vectadb_server.ingest import Ingest
+from vectadb_server.stores import reading
 from vectadb_server.stores.base import Cursor, EventFilter, LogGroup, TraceFilter
 
-from .making import DAY, HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, line
+from .making import DAY, HOUR, MIDNIGHT, MINUTE, OPTIONS, SECOND, block, line
 
 if TYPE_CHECKING:
     from vectadb_server.model import Event
@@ -117,6 +118,30 @@ async def test_records_of_a_group_come_in_pages_without_gaps_or_repetitions(stor
             break
     assert len(pages) > 2
     assert sorted(log_id for page in pages for log_id in page) == sorted(f"a{n}" for n in range(100, 1_300))
+
+
+async def test_records_are_those_that_digests_count_however_far_a_block_goes(
+    store: SurrealStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_CHUNK", 2)
+    hours = {"a": -50, "b": 3, "c": 4, "d": -3, "e": 30, "f": 5, "g": 6}
+    blocks = [
+        block(*((name, MIDNIGHT + hours[name] * HOUR) for name in names), group="/g") for names in ("abc", "de", "f")
+    ]
+    await Ingest(store).ingest([*blocks, line("g", MIDNIGHT + 6 * HOUR, group="/h")], OPTIONS)
+    where = LogGroup("/g", "cloudwatch", "1", "us-east-1")
+    counted = {hour.hour: hour.count for hour in await store.digest("/g", MIDNIGHT - 4 * DAY, MIDNIGHT + 4 * DAY)}
+    assert counted == {MIDNIGHT + hours[name] * HOUR: 1 for name in "abcdef"}
+    for since, until in ((-60, 40), (0, 10), (-2, 4), (4, 5), (29, 31), (-51, -49), (-4, -2)):
+        found: list[str] = []
+        after = None
+        while True:
+            times = MIDNIGHT + since * HOUR, MIDNIGHT + until * HOUR
+            page, after = await store.records(where, *times, limit=1, after=after)
+            found += [held.log_id for held in page]
+            if after is None:
+                break
+        assert sorted(found) == [name for name in "abcdef" if since <= hours[name] < until]
 
 
 async def test_one_event_and_many_by_id(store: SurrealStore) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from vectadb_server.blocks import Key
-    from vectadb_server.model import Event, Source, Trace
+    from vectadb_server.model import Event, Trace
     from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, Page, TraceFilter
     from vectadb_server.stores.newest import Chunks
     from vectadb_server.stores.segments import Segments
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 500
 _NEAR = 3_600_000_000
-"""Microseconds: a block's records are no further apart; it is held open for a minute."""
+"""Microseconds: an agent's blocks, held open for a minute, are no longer. Of one that is, stubs tell."""
 _OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S608 - no values
 
 
@@ -234,26 +234,27 @@ class Reading(RecordReader):
     ) -> tuple[list[HeldRecord], Cursor | None]:
         """See :class:`RecordReader`. A block stands in its head's day, which may be the one before or after."""
         found: list[HeldRecord] = []
-        first = since - _NEAR if after is None else after.us
-        for day in await self._segments.days():
+        days = [day for day in await self._segments.days() if _is_near(rows.start_of(day), since, until)]
+        for day in days:
             begins = rows.start_of(day)
-            # Not by the cursor's day: one that a client made up may be none.
-            if not first - rows.DAY < begins <= until + _NEAR:
+            if after is not None and begins < after.us:  # Not by its day: one that a client made up may be none.
                 continue
             start = after.id if after is not None and begins == after.us else ""
-            async for stored in self.scan(day, _CHUNK, start):
-                for each in stored:
-                    source = each.event.source
-                    if source is not None and where == (
-                        source.log_group,
-                        source.system,
-                        source.account,
-                        source.region,
-                    ):
-                        found += [held for held in _records_of(each.event, source) if since <= held.timestamp < until]
-                if len(found) >= limit and stored:
-                    return found, Cursor(begins, stored[-1].event.event_id)
+            async for page in self.pages(day, rows.WHOLE, _CHUNK, start):
+                stored = [each.event for row in page if (each := rows.whole(row, day)) is not None]
+                found += [held for event in stored for held in _records_of(event, where)]
+                stubs = [stub for row in page if (stub := rows.stub(row)) is not None and stub[1][0] not in days]
+                found += await self._records_of_far(stubs, where)
+                found = [held for held in found if since <= held.timestamp < until]
+                if len(found) >= limit:
+                    return found, Cursor(begins, str(key_of(page[-1][0])))
         return found, None
+
+    async def _records_of_far(self, stubs: Sequence[tuple[str, Key]], where: LogGroup) -> list[HeldRecord]:
+        """Return the records of these stubs, whose blocks stand in days that nobody goes through."""
+        names = {event_id for event_id, _ in stubs}
+        blocks = await self.events_of([head for _, head in stubs])
+        return [held for event in blocks for held in _records_of(event, where) if held.event_id in names]
 
     async def lacking(self, records: Sequence[tuple[str, int]]) -> set[int]:
         """See :class:`RecordReader`."""
@@ -392,8 +393,16 @@ class Reading(RecordReader):
         return [(day, (rows.LEAST, most)) for day, (_, most) in await self._newest_days()]
 
 
-def _records_of(event: Event, source: Source) -> list[HeldRecord]:
-    """The whole records in an event's block."""
+def _is_near(begins: int, since: int, until: int) -> bool:
+    """Whether the blocks of the day that begins so are gone through for records of this time."""
+    return since - _NEAR - rows.DAY < begins <= until + _NEAR
+
+
+def _records_of(event: Event, where: LogGroup) -> list[HeldRecord]:
+    """The whole records in an event's block, if that is of the log group."""
+    source = event.source
+    if source is None or where != (source.log_group, source.system, source.account, source.region):
+        return []
     named = ((event_id, digests.whole_record(event, at)) for at, event_id in enumerate(event.record_ids))
     return [HeldRecord(event_id, source.log_stream, *held) for event_id, held in named if held is not None]
 

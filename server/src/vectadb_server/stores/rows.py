@@ -211,6 +211,12 @@ def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
     return StoredEvent((day, event_id), event, searchable is not False, relatable is not False)
 
 
+def stub(values: Sequence[Any]) -> tuple[str, Key] | None:
+    """Return of ``WHOLE`` columns a stub's id and its head; ``None`` for an event."""
+    reference, size, head = values[0], values[8], values[9]
+    return None if size else (str(key_of(reference)), unpacked(head))
+
+
 def boundary_row(boundary: Boundary, commit: str) -> dict[str, Any]:
     """Return the row of a boundary; its id is an array, so that a stream's boundaries are one range."""
     made = {"id": boundary_key(boundary), "start": boundary.start, "trace": boundary.trace, "commit": commit}
