@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from vectadb_agent import Batch, Block, ComponentConfig, Event, LogRecord, LogStream, Outcome, Parser, Piece, Result
 from vectadb_agent.config import Pipeline as Settings
 from vectadb_agent.errors import CheckError, ParseError, PermanentError, TooLargeError
-from vectadb_agent.pipeline import Pipeline
+from vectadb_agent.pipeline import STUCK_AFTER, Pipeline
 from vectadb_agent.settling import OVERHEAD
 from vectadb_agent.state import State
 from vectadb_agent.testing.fakes import ListSource, MemorySink, failing
@@ -419,6 +421,23 @@ async def test_a_pipeline_whose_source_cannot_read_is_stuck_and_says_why(
     assert pipeline.stuck() is None
     monkeypatch.setattr(source, "trouble", lambda: "no call has succeeded for 90 s: no route to host")
     assert pipeline.stuck() == "the source cannot read: no call has succeeded for 90 s: no route to host"
+
+
+async def test_an_idle_pipeline_is_stuck_only_when_what_it_took_at_last_is_not_settled_for_long(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = build(ListSource([]), state, MemorySink())
+    began = time.monotonic() + 100 * STUCK_AFTER
+    now = [began]
+    monkeypatch.setattr("vectadb_agent.pipeline.time", SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns))
+    first, second = batches(["a", "b"], size=1)
+    await pipeline.take(await pipeline.lane("/g"), first)
+    assert pipeline.stuck() is None, "nothing was delivered for long, since there was nothing to deliver"
+    now[0] = began + STUCK_AFTER - 1
+    await pipeline.take(await pipeline.lane("/g"), second)
+    assert pipeline.stuck() is None
+    now[0] = began + STUCK_AFTER
+    assert pipeline.stuck() == "nothing was delivered for 120 s: no sink says why"
 
 
 class Halving(Parser):

@@ -36,12 +36,13 @@ class Page(msgspec.Struct):
     """A batch in flight. ``pending``: pieces of its records that are not settled, and one while it is being taken.
 
     ``torn``: the pipeline was stopped while taking it; it never settles, and is read again. ``held``: of a page that is
-    read again, what was delivered of it.
+    read again, what was delivered of it. ``taken_at``: since when it is in flight, seconds of ``time.monotonic``.
     """
 
     batch: Batch
     lane: Lane
     held: Held | None = None
+    taken_at: float = 0.0
     pending: int = 1
     torn: bool = False
     delivered: int = 0

@@ -47,7 +47,7 @@ GRACE = 10.0
 CHUNK = 250
 """Records taken at once: between two chunks there must be room, and other tasks have their turn."""
 STUCK_AFTER = 120.0
-"""Seconds without a settled record, though some are in flight, after which a pipeline counts as stuck."""
+"""Seconds in which some were in flight all the time and none was settled, after which a pipeline counts as stuck."""
 
 
 class Pipeline:
@@ -231,7 +231,7 @@ class Pipeline:
 
         ``held``: of a batch that is read again, what was delivered of it.
         """
-        page = Page(batch, lane, held)
+        page = Page(batch, lane, held, time.monotonic())
         fresh = await self._fresh(lane, page) if lane.is_head else self._keyed(batch)
         lane.pages.append(page)
         page.torn = True
@@ -341,9 +341,10 @@ class Pipeline:
             return f"the source fails: {self._source_error}"
         if (trouble := self.source.trouble()) is not None:
             return f"the source cannot read: {trouble}"
-        quiet = time.monotonic() - self._settling.latest
-        waiting = any(page.pending for lane in self.lanes.values() for page in lane.pages)
-        if not waiting or quiet < STUCK_AFTER:
+        waiting = [page.taken_at for lane in self.lanes.values() for page in lane.pages if page.pending]
+        # While there was nothing to deliver, that nothing was delivered says nothing.
+        quiet = time.monotonic() - max(self._settling.latest, min(waiting)) if waiting else 0.0
+        if quiet < STUCK_AFTER:
             return None
         reasons = [f"sink {outlet.name}: {outlet.trouble}" for outlet in self._shipping.outlets if outlet.trouble]
         return f"nothing was delivered for {quiet:.0f} s: {'; '.join(reasons) or 'no sink says why'}"
