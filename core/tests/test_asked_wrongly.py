@@ -160,6 +160,12 @@ def test_times_are_relative_or_rfc_3339() -> None:
         cli_past._times(asked)
 
 
+@pytest.mark.parametrize("until", [None, "2991-01-01"])
+def test_a_past_that_is_yet_to_come_is_refused(until: str | None) -> None:
+    with pytest.raises(UsageError, match="--since 2990-01-01 is not before now"):
+        cli_past._times(argparse.Namespace(since="2990-01-01", until=until))
+
+
 def test_a_pipeline_is_chosen_by_name_and_must_be_one_that_can_be() -> None:
     lists, archive = settings("lists", ListSource([])), settings("archive", ArchiveSource())
     configuration = config.Configuration(config.AgentSettings(), (lists, archive), {"out": MemorySink()}, Host())

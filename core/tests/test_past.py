@@ -90,6 +90,13 @@ def test_an_audit_of_what_is_all_there_gives_the_certificate(state: State) -> No
     assert (kept["since"], kept["through"]) == (0, 3 * HOUR - 60 * SECOND)
 
 
+def test_an_audit_certifies_nothing_that_is_yet_to_come(state: State) -> None:
+    source, sink = filled("a"), MemorySink()
+    run(configured(source, sink), state)
+    (found,) = audit(configured(source, sink), state, 0, 30 * HOUR)
+    assert found.complete_through == found.until == rfc3339(3 * HOUR)
+
+
 def test_an_audit_names_what_is_missing_and_repairs_just_that(state: State) -> None:
     source, sink = filled(*(f"m{n}" for n in range(12))), MemorySink()
     run(configured(source, sink), state)

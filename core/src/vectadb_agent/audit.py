@@ -156,7 +156,9 @@ async def _partition(
 ) -> Certificate:
     # Before its first reading nothing was wanted of the partition.
     since = max(asked.since, begin)
-    until = asked.until if asked.until is not None else pipeline.source.now() - FRESH
+    # Of what is yet to come nobody knows that it is complete.
+    now = pipeline.source.now()
+    until = now - FRESH if asked.until is None else min(asked.until, now)
     certificate = Certificate(
         pipeline.name, partition, rfc3339(asked.since), rfc3339(since), rfc3339(max(since, until))
     )

@@ -111,9 +111,13 @@ def _json(value: object) -> str:
 
 
 def _times(options: argparse.Namespace) -> tuple[int, int | None]:
+    import time
+
     from vectadb_agent import beside
 
     since = beside.time_given(options.since, "--since")
+    if since >= time.time_ns() // 1000:
+        raise UsageError(f"--since {options.since} is not before now; right would be 24h, 7d or a time that has been")
     until = None if options.until is None else beside.time_given(options.until, "--until")
     if until is not None and since >= until:
         raise UsageError(f"--since {options.since} is not before --until {options.until}")
