@@ -160,6 +160,19 @@ def test_times_are_relative_or_rfc_3339() -> None:
         cli_past._times(asked)
 
 
+@pytest.mark.parametrize("command", ["audit", "backfill"])
+def test_so_long_ago_may_have_a_sign(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[argparse.Namespace] = []
+    monkeypatch.setitem(cli._COMMANDS, command, lambda options: asked.append(options) or 0)
+    assert cli.main([command, "--since", "-7d", "--until", "-1.5h"]) == 0
+    assert [(options.since, options.until) for options in asked] == [("-7d", "-1.5h")]
+    with pytest.raises(SystemExit):
+        cli.main([command, "--since", "--until", "1h"])
+    assert "argument --since: expected one argument" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("until", [None, "2991-01-01"])
 def test_a_past_that_is_yet_to_come_is_refused(until: str | None) -> None:
     with pytest.raises(UsageError, match="--since 2990-01-01 is not before now"):

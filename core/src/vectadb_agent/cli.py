@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ CANNOT_WORK, WRONG_USE, SECOND_SIGNAL = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
+    options, unknown = parser.parse_known_args(_joined(sys.argv[1:] if arguments is None else arguments))
     if unknown:
         named = next((word for word in unknown if word.endswith((".yaml", ".yml"))), None)
         following = "" if named is None else f". Next: a configuration file is named by an option: --config {named}"
@@ -50,6 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return CANNOT_WORK
     except KeyboardInterrupt:
         return SECOND_SIGNAL
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Write ``--since -2h`` as ``--since=-2h``: argparse takes what begins with a dash for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--since", "--until") and re.match(r"-\d", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _parser() -> argparse.ArgumentParser:
