@@ -56,13 +56,19 @@ class Lines(Sink):
             out.writelines(event.raw + "\\n" for event in events)
         return Result()
 
+class Away(Sink):
+    """Nobody answers."""
+    name = "away"
+    async def write(self, events):
+        raise errors.RetryableError("no route to host")
+
 @hookimpl
 def vectadb_register_sources():
     return [Ticking, Refusing]
 
 @hookimpl
 def vectadb_register_sinks():
-    return [Lines]
+    return [Lines, Away]
 '''
 
 
@@ -120,6 +126,26 @@ def test_a_signal_ends_the_run_in_order(tmp_path: Path, site: dict[str, str], nu
     ended = json.loads(said.splitlines()[-1])
     lines = Path(site["OUT"]).read_text().splitlines() if Path(site["OUT"]).exists() else []
     assert (ended["in_flight"], ended["delivered"]) == (0, len(lines))
+
+
+def test_a_drain_that_is_stopped_before_all_is_delivered_says_so(tmp_path: Path, site: dict[str, str]) -> None:
+    path = config(tmp_path, "ticking")
+    text = path.read_text().replace("/state}", "/state, shutdown_timeout: 0s}")
+    path.write_text(text.replace("type: lines, path: '${OUT}'", "type: away"))
+    command = [sys.executable, "-c", "import sys; from vectadb_agent.cli import main; sys.exit(main())"]
+    with subprocess.Popen(
+        [*command, "run", "--drain", "-c", str(path)], env=site, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "no route to host" in line:
+                break
+        process.send_signal(signal.SIGTERM)
+        said = [json.loads(line) for line in process.stderr.read().splitlines()]
+        assert process.wait(30) == 1, said
+    (told,) = [line for line in said if "before all that is visible was delivered" in line["message"]]
+    assert (told["pipeline"], told["in_flight"]) == ("p", said[-1]["in_flight"])
+    assert told["in_flight"] >= 1
 
 
 def test_what_cannot_work_ends_with_one_clear_message(tmp_path: Path, site: dict[str, str]) -> None:

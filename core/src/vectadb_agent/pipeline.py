@@ -79,6 +79,8 @@ class Pipeline:
             self.source, self._parsing, self._saving, notes_unsent=notes_unsent, changed=self._note_change
         )
         self.counts = self._settling.counts
+        self.read_to_end = False
+        """Whether the source came to its end by itself, as it does with ``drain`` where nothing stops it."""
         self.tap = Tap(settings.name, hides=bool(settings.processors))
         self._shipping = Shipping(
             settings.name,
@@ -195,6 +197,7 @@ class Pipeline:
                     )
                     await anyio.sleep(random.uniform(0, min(60, 2**failures)))
                     continue
+                self.read_to_end = True
                 return
 
     async def _do(self, work: Callable[[], Awaitable[None]], stop: anyio.Event) -> None:

@@ -47,10 +47,13 @@ class Finding:
 
 
 def run(configuration: Configuration, *, drain: bool = False) -> int:
-    """Run the pipelines until a signal, or with ``drain`` until they have caught up. Returns 0.
+    """Run the pipelines until a signal, or with ``drain`` until they have caught up.
 
     SIGINT or SIGTERM ends them in order: reading stops, what was read is delivered, checkpoints are saved. A second
     signal ends the process at once, with exit code 130.
+
+    Returns:
+        0; with ``drain`` 1 where a signal came before they had caught up.
 
     Raises:
         StateError: the state directory cannot be used.
@@ -77,6 +80,7 @@ def _keep_memory_together() -> None:
 async def _run(configuration: Configuration, state: State, drain: bool) -> int:
     stop = anyio.Event()
     failures: list[CheckError] = []
+    undrained: list[str] = []
     vitals = Vitals(state)
     async with contextlib.AsyncExitStack() as stack:
         doors = await stack.enter_async_context(
@@ -103,10 +107,17 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
             try:
                 grace = configuration.agent.shutdown_timeout
                 await pipeline.run(stop, drain=drain, shutdown_timeout=grace, beside=beside)
+                if drain and (pipeline.counts.in_flight or not pipeline.read_to_end):
+                    undrained.append(pipeline.name)
+                    logger.warning(
+                        "stopped before all that is visible was delivered; the next run goes on from there",
+                        extra={"pipeline": pipeline.name, "in_flight": pipeline.counts.in_flight},
+                    )
             except CheckError as error:
                 logger.error("pipeline cannot work; stopping", extra={"pipeline": pipeline.name, "error": str(error)})  # noqa: TRY400 - the text is meant for the user, the traceback is not
                 failures.append(error)
-                stop.set()
+                if not drain:  # else the others come to their end by themselves
+                    stop.set()
             _report(pipeline, "pipeline ended")
 
         async with anyio.create_task_group() as group:
@@ -128,7 +139,7 @@ async def _run(configuration: Configuration, state: State, drain: bool) -> int:
             group.cancel_scope.cancel()
     if failures:
         raise failures[0]
-    return 0
+    return int(bool(undrained))
 
 
 async def _watch_signals(stop: anyio.Event, *, task_status: TaskStatus[None]) -> None:
