@@ -40,6 +40,8 @@ class Few(Source):
             await anyio.sleep_forever()
     def figures(self):
         return [Figure("lag_seconds", "Lag.", 12.4, labels=(("partition", "/g"),))]
+    def unreadable(self):
+        return {"/typo": "nobody knows it"}
 
 class Taking(Sink):
     name = "taking"
@@ -109,6 +111,7 @@ def test_status_of_a_running_agent_then_of_one_that_has_ended(tmp_path: Path, si
                 body = json.loads(asked.stdout)
                 told = body["pipelines"][0]["counts"]
             assert (body["pid"], body["status"], body["quarantine"]) == (process.pid, "ok", 0)
+            assert body["pipelines"][0]["unreadable"] == {"/typo": "nobody knows it"}
             shown = ask(site)
             assert shown.returncode == 0
             assert f"(process {process.pid}, up " in shown.stdout
@@ -286,6 +289,18 @@ quarantine: 1 kept"""
 
 def test_a_sink_that_takes_nothing_is_in_the_first_line_at_once() -> None:
     assert status.headline(told(status="ok")).startswith("vectadb-agent 1.2.3: ok, but sink out takes nothing (")
+
+
+def test_a_group_that_cannot_be_read_is_named_with_the_cause_and_in_the_first_line() -> None:
+    counts = dict.fromkeys(["read", *status.TERMS], 0)
+    unread = {"/typo": "no log group /typo", "/secret": "allow the IAM action"}
+    for names, words in ((["/typo"], "/typo"), (["/typo", "/secret"], "2")):
+        pipeline = PipelineStatus("p", "cloudwatch", ["out"], counts, None, {name: unread[name] for name in names})
+        shown = told(status="ok", reasons=[], pipelines=[pipeline], figures=[])
+        assert status.headline(shown).startswith(f"vectadb-agent 1.2.3: ok, but {words} cannot be read (")
+        for name in names:
+            assert f"\n  cannot be read: {name}: {unread[name]}\n" in status.running_text(shown)
+            assert json.loads(status.as_json(shown))["pipelines"][0]["unreadable"][name] == unread[name]
 
 
 def test_what_cannot_be_told_is_said() -> None:

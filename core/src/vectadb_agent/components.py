@@ -178,6 +178,10 @@ class Source(Component):
         """Why nothing can be read, in words, if that has been so for a while; the source goes on trying meanwhile."""
         return None
 
+    def unreadable(self) -> Mapping[str, str]:
+        """Which partitions cannot be read now though others may be, and why; the source goes on trying meanwhile."""
+        return {}
+
     def now(self) -> int:
         """The source's own present, microseconds; the best it knows."""
         return time.time_ns() // 1000

@@ -138,10 +138,13 @@ def headline(status: Status) -> str:
     memory = [sample.value for sample in status.figures if sample.name == _MEMORY]
     about = [f"process {status.pid}", f"up {duration(status.uptime_seconds)}", *(_size(value) for value in memory)]
     failing = {sample.labels["sink"] for sample in status.figures if sample.name == _FAILING and sample.value}
+    unread = [name for pipeline in status.pipelines for name in pipeline.unreadable]
     state = status.status
-    if failing and state == "ok":
+    if state == "ok":
         # For some minutes the agent is held to be well (`/health`); who asks here wants to know at once.
-        state += f", but sink {', '.join(sorted(failing))} takes nothing"
+        troubles = [f"sink {', '.join(sorted(failing))} takes nothing"] if failing else []
+        troubles += [f"{unread[0] if len(unread) == 1 else len(unread)} cannot be read"] if unread else []
+        state += f", but {' and '.join(troubles)}" if troubles else ""
     return f"vectadb-agent {status.version}: {state} ({', '.join(about)})"
 
 
@@ -189,6 +192,7 @@ def _pipeline(pipeline: PipelineStatus, samples: Sequence[Sample], uptime: float
         f"  {rate:,.1f} records/s since the start",
     ]
     lines += _partitions(samples)
+    lines += [f"  cannot be read: {name}: {why}" for name, why in sorted(pipeline.unreadable.items())]
     for sink in pipeline.sinks:
         told = {sample.name: sample.value for sample in samples if sample.labels.get("sink") == sink}
         if told:

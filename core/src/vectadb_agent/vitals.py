@@ -62,13 +62,17 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class PipelineStatus(msgspec.Struct, frozen=True):
-    """How one pipeline is doing. ``stuck``: why it gets nowhere, if it does not."""
+    """How one pipeline is doing. ``stuck``: why it gets nowhere, if it does not.
+
+    ``unreadable``: the partitions that its source cannot read now, and why.
+    """
 
     name: str
     source: str
     sinks: list[str]
     counts: dict[str, int]
     stuck: str | None = None
+    unreadable: dict[str, str] = {}
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -277,4 +281,5 @@ def _pipeline_status(pipeline: Pipeline, settings: config.Pipeline) -> PipelineS
         sinks=list(settings.sinks),
         counts={**msgspec.structs.asdict(counts), "in_flight": counts.in_flight},
         stuck=pipeline.stuck(),
+        unreadable=dict(settings.source.unreadable()),
     )

@@ -105,9 +105,15 @@ async def test_group_missing_others_go_on(aws: Any, reports: Any) -> None:
         await until(batches, lambda taken: "two" in taken)
         report = await reports.saying("cannot be read", "/not/here/yet")
         assert "as soon as it exists" in report.remedy
+        ((name, why),) = reads.unreadable().items()
+        assert name == "/not/here/yet"
+        assert "no log group /not/here/yet in this account and region" in why
         aws.group("/not/here/yet")
         aws.put("/not/here/yet", "three")
         await until(batches, lambda taken: "three" in taken)
+        with anyio.fail_after(20):
+            while reads.unreadable():
+                await anyio.lowlevel.checkpoint()
     assert [r for r in reports.records if r.getMessage() == "log group is readable again"]
 
 
@@ -140,6 +146,45 @@ async def test_denied_group_names_the_action_and_others_go_on(aws: Any, reports:
 
     with pytest.raises(CheckError, match=r"/secret: .*logs:FilterLogEvents"):
         await drained(source(secret, open_))
+
+
+async def test_what_prefixes_find_in_vain_is_told_until_there_is_one(aws: Any) -> None:
+    here = aws.group("/here")
+    reads = source(here, {"prefix": "/tpyo/"}, {"prefix": "/closed/"})
+    denied = (400, {"__type": "AccessDeniedException", "message": "not for you"})
+
+    def hook(body: dict[str, Any], forward: Forward) -> tuple[int, dict[str, Any]]:
+        return denied if body.get("logGroupNamePrefix") == "/closed/" else forward()
+
+    aws.faults.hooks["DescribeLogGroups"] = hook
+    async with reads, aclosing(reads.read({})) as batches:
+        aws.put(here, "one")
+        await until(batches, lambda taken: "one" in taken)
+        with anyio.fail_after(20):
+            while len(reads.unreadable()) < 2:
+                await anyio.lowlevel.checkpoint()
+        assert "yet; it is read as soon as" in reads.unreadable()["/tpyo/*"]
+        assert "allow the IAM action logs:DescribeLogGroups" in reads.unreadable()["/closed/*"]
+        aws.put(aws.group("/tpyo/after/all"), "two")
+        await until(batches, lambda taken: "two" in taken)
+        assert set(reads.unreadable()) == {"/closed/*"}
+
+
+async def test_a_drain_does_not_pass_over_a_group_that_is_named_and_not_there(aws: Any) -> None:
+    with pytest.raises(CheckError, match="not read to the end:\n/tpyo: no such log group in this account and region"):
+        await drained(source("/tpyo"))  # nor is any other: the account is unknown
+    here = aws.group("/here")
+    aws.put(here, "x")
+    taken: list[str] = []
+
+    async def drain(reads: CloudWatchSource) -> None:
+        async with reads:
+            async for batch in reads.read({}, drain=True):
+                taken.extend(record.message for record in batch.records)
+
+    with pytest.raises(CheckError, match=r"not read to the end:\n/tpyo: .*no log group /tpyo in this account"):
+        await drain(source("/tpyo", here, {"prefix": "/none/"}))
+    assert taken == ["x"]
 
 
 async def test_credentials_missing(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:

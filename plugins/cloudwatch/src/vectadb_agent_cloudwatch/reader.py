@@ -43,10 +43,6 @@ class Pace:
     settle_max: int
 
 
-class GroupUnreadable(Exception):
-    """With ``drain``: the group could not be read, and why."""
-
-
 class _GivenUp(Exception):
     """The slice is too long; a shorter one comes next."""
 
@@ -109,6 +105,8 @@ class GroupReader:
         self._read_through = 0
         self._saved: int | None = None
         self._unmentioned = True
+        self.failed: ApiError | None = None
+        """Why the group could not be read when that was tried last."""
         self._tally = tally or Tally()
 
     @property
@@ -130,10 +128,9 @@ class GroupReader:
         return max(0, seen - self.position.watermark) / 1000
 
     async def run(self, *, drain: bool = False) -> None:
-        """Read for ever; with ``drain``, until the head has been read once.
+        """Read for ever; with ``drain``, until the head has been read once, or the group cannot be read.
 
         Raises:
-            GroupUnreadable: only with ``drain``, where nobody would wait for the trouble to pass.
             ApiError: kind ``credentials`` or ``setup``: nothing can be read at all.
         """
         restarts = troubles = 0
@@ -152,11 +149,9 @@ class GroupReader:
                 if error.kind == "token":
                     restarts += 1
                     await self._restart(window, restarts, error)
-                elif drain and error.kind == "missing":
+                elif drain:
                     self._report(error, 1, 0)
                     return
-                elif drain:
-                    raise GroupUnreadable(f"{self.name}: {error}; {remedy(error, self.name)}") from error
                 else:
                     troubles += 1
                     pause = min(_TROUBLE_CAP, self._pace.poll * 2 ** min(troubles - 1, 30))
@@ -167,6 +162,7 @@ class GroupReader:
                 if troubles:
                     log.info("log group is readable again", extra={"log_group": self.name})
                 restarts = troubles = 0
+                self.failed = None
                 if not window.head:
                     self._size = resize(self._size, pages)
                 elif drain:
@@ -288,6 +284,7 @@ class GroupReader:
         await self._sleep(full_jitter(restarts, _RESTART_CAP))
 
     def _report(self, error: ApiError, troubles: int, pause: float) -> None:
+        self.failed = error
         log.warning(
             "log group cannot be read",
             extra={

@@ -10,7 +10,7 @@ import anyio
 from vectadb_agent.errors import CheckError
 from vectadb_agent_cloudwatch.discovery import find_groups, start_of
 from vectadb_agent_cloudwatch.failures import ApiError
-from vectadb_agent_cloudwatch.reader import GroupReader, GroupUnreadable, Pace, watermark_of
+from vectadb_agent_cloudwatch.reader import GroupReader, Pace, watermark_of
 from vectadb_agent_cloudwatch.remedies import in_words, startup_error
 from vectadb_agent_cloudwatch.slices import Position
 
@@ -27,6 +27,7 @@ log = logging.getLogger("vectadb_agent.cloudwatch")
 
 _LISTING_LAG = 60_000
 """Milliseconds that a group may exist before DescribeLogGroups lists it."""
+_NONE_YET = "no such log group in this account and region yet; it is read as soon as it exists"
 
 
 class Reading:
@@ -49,7 +50,8 @@ class Reading:
         self._send = send
         self._drain = drain
         self._started: set[str] = set()
-        self._unreadable: list[str] = []
+        self._unfound: dict[str, ApiError | None] = {}
+        """What was looked for in vain; ``None``: it is not there."""
         self._alive_since: int | None = None
 
     async def run(self) -> None:
@@ -66,15 +68,33 @@ class Reading:
     async def _read_all(self) -> None:
         marks = self._watermarks()
         account = await self._account()
-        if not account:
-            return
+        if account:
+            await self._read_groups(marks)
+        if self.error is None and (undrained := self._undrained()):
+            raise CheckError("not read to the end:\n" + "\n".join(undrained))
+
+    async def _read_groups(self, marks: Mapping[str, int]) -> None:
         self._alive_since = max(marks.values(), default=self._source.clock.now())
         async with anyio.create_task_group() as groups:
             for name in self._config.names:
                 self._start(groups, name, marks, created=None)
             await self._discover(groups, marks)
-        if self.error is None and self._unreadable:
-            raise CheckError("not read to the end:\n" + "\n".join(sorted(self._unreadable)))
+
+    def unreadable(self) -> dict[str, str]:
+        """The groups that cannot be read now, and the patterns that no group is found by; each with the reason."""
+        return {name: in_words(error, name) if error else _NONE_YET for name, error in self._failed().items()}
+
+    def _failed(self) -> dict[str, ApiError | None]:
+        return self._unfound | {reader.name: reader.failed for reader in self.readers if reader.failed}
+
+    def _undrained(self) -> list[str]:
+        """With ``drain``, once it has ended: what should have been read and was not, in lines.
+
+        A pattern may stand for nothing, and so for a group that is gone since it was found.
+        """
+        absent = {name for name, error in self._failed().items() if error is None or error.kind == "missing"}
+        excused = absent - set(self._config.names)
+        return sorted(f"{name}: {why}" for name, why in self.unreadable().items() if name not in excused)
 
     def _watermarks(self) -> dict[str, int]:
         marks = {}
@@ -92,6 +112,8 @@ class Reading:
         source, pause = self._source, self._config.poll_interval
         while True:
             account = await source.find_account()
+            wanted = [*self._config.names, *(prefix + "*" for prefix in self._config.prefixes)]
+            self._unfound = {} if account else dict.fromkeys(wanted)
             if account or self._drain:
                 return account
             log.warning(
@@ -117,9 +139,11 @@ class Reading:
                     complete = False
                     words = in_words(error, prefix + "*")
                     log.warning("prefix cannot be looked up", extra={"prefix": prefix, "error": words})
-                    if self._drain:
-                        self._unreadable.append(f"prefix {prefix}: {words}")
+                    self._unfound[prefix + "*"] = error
                     continue
+                self._unfound.pop(prefix + "*", None)
+                if not found:
+                    self._unfound[prefix + "*"] = None
                 if not found and prefix in unmentioned:
                     log.info("no log group has this prefix yet; looking again", extra={"prefix": prefix})
                     unmentioned.discard(prefix)
@@ -161,8 +185,6 @@ class Reading:
     async def _read_group(self, reader: GroupReader) -> None:
         try:
             await reader.run(drain=self._drain)
-        except GroupUnreadable as error:
-            self._unreadable.append(str(error))
         except ApiError as error:
             self.error = startup_error(error)
             self.scope.cancel()

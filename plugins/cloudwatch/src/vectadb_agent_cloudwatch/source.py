@@ -145,6 +145,10 @@ class CloudWatchSource(Source):
         """See :class:`vectadb_agent.Source`: what AWS, or the way to it, has said for a minute."""
         return self.api.trouble()
 
+    def unreadable(self) -> Mapping[str, str]:
+        """See :class:`vectadb_agent.Source`; a prefix that no group is found by is among them, with ``*`` behind it."""
+        return self._reading.unreadable() if self._reading is not None else {}
+
     async def partitions(self) -> list[str]:
         """Return the groups given by name, whether they exist or not, and all that have one of the prefixes.
 
