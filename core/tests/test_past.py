@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import msgspec
 import pytest
 
 from vectadb_agent import Block, ComponentConfig, Event, LogRecord, LogStream, Parser, Piece, Result, reports
@@ -257,6 +258,23 @@ def test_a_backfill_of_a_partition_that_is_not_read_is_refused(state: State) -> 
     with pytest.raises(UsageError, match="/typo is not read by pipeline p"):
         backfill(configured(source, sink), state, 0, HOUR, asked="x", only=["/typo"])
     assert state.job("p", "backfill") is None
+
+
+def test_a_group_that_is_asked_for_is_looked_for_in_every_pipeline(state: State) -> None:
+    source, other, sink = filled("a"), ArchiveSource(time=3 * HOUR), MemorySink()
+    other.put(msgspec.structs.replace(record(7, "b", 10), stream=LogStream("archive", "1", "eu", "/other", "s")))
+    pipelines = tuple(
+        Settings(name, None, each, (), ("sink",), 4_000_000) for name, each in (("p", source), ("q", other))
+    )
+    both = Configuration(AgentSettings(), pipelines, {"sink": sink}, Host())
+    with pytest.raises(UsageError, match="/typo is not read by pipeline p, q; right would be one that is: /g, /other"):
+        audit(both, state, 0, None, only=["/other", "/typo"])
+    assert source.read_again == other.read_again == [], "nothing was started"
+    (found,) = audit(both, state, 0, None, only=["/other"])
+    assert (found.pipeline, found.partition) == ("q", "/other")
+    (done,) = backfill(both, state, 0, HOUR, asked="x", only=["/other"])
+    assert (done.pipeline, done.finished, done.counts.delivered) == ("q", True, 1)
+    assert source.read_again == []
 
 
 def test_a_slice_that_fails_is_read_again_and_one_that_always_does_is_named(

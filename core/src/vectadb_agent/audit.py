@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vectadb_agent.beside import chosen, opened, partitions, until_signalled
+from vectadb_agent.beside import chosen, opened, reading, until_signalled
 from vectadb_agent.comparing import Total, held_by_sinks, holdings, missing, persist, rereading, totals
 from vectadb_agent.errors import CheckError
 from vectadb_agent.join import HOLD, Joiner
@@ -108,11 +108,11 @@ def audit(
         CheckError: the source cannot work at all.
     """
     found: list[Certificate] = []
-    asked = _Asked(since, until, tuple(only), repair, progress)
+    asked = _Asked(since, until, repair, progress)
 
     async def work(stop: anyio.Event) -> None:
-        for settings in chosen(configuration, pipeline):
-            await _audit(configuration, settings, state, asked, stop, found)
+        for settings, names in await reading(chosen(configuration, pipeline), only):
+            await _audit(configuration, settings, names, state, asked, stop, found)
 
     if not anyio.run(functools.partial(until_signalled, work, cancel=True)):
         logger.warning("interrupted: what follows is not all that was asked for")
@@ -122,7 +122,6 @@ def audit(
 class _Asked(msgspec.Struct, frozen=True):
     since: int
     until: int | None
-    only: tuple[str, ...]
     repair: bool
     progress: Callable[[str, str, float], None]
 
@@ -130,6 +129,7 @@ class _Asked(msgspec.Struct, frozen=True):
 async def _audit(
     configuration: Configuration,
     settings: config.Pipeline,
+    names: Sequence[str],
     state: State,
     asked: _Asked,
     stop: anyio.Event,
@@ -146,7 +146,7 @@ async def _audit(
                 # Somebody waits for this: where nobody answers, say so now instead of asking for ever.
                 await sink.check()
         begun = state.checkpoints(pipeline.name, BEGIN)
-        for partition in await partitions(pipeline, asked.only):
+        for partition in names or await pipeline.source.partitions():
             begin = begun.get(partition, {}).get("since", 0)
             certificates.append(await _partition(pipeline, settings, partition, begin, asked, stop))
 

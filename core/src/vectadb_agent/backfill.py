@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from vectadb_agent.beside import chosen, opened, partitions, until_signalled
+from vectadb_agent.beside import chosen, opened, reading, until_signalled
 from vectadb_agent.comparing import held_by_sinks, rereading
 from vectadb_agent.components import Batch
 from vectadb_agent.errors import CheckError, UsageError
@@ -105,10 +105,10 @@ def backfill(
     found: list[Summary] = []
 
     async def work(stop: anyio.Event) -> None:
-        for settings in chosen(configuration, pipeline):
+        for settings, names in await reading(chosen(configuration, pipeline), only):
             if not stop.is_set():
                 start = functools.partial(_begin, state, settings, since, until, asked, reparse, restart)
-                found.append(await _run(configuration, settings, state, start, only, parallel, progress, stop))
+                found.append(await _run(configuration, settings, state, start, names, parallel, progress, stop))
 
     # On a signal what was read is still delivered, for a while.
     anyio.run(functools.partial(until_signalled, work, cancel=False))
@@ -155,7 +155,7 @@ async def _run(
     settings: config.Pipeline,
     state: State,
     start: Callable[[Sequence[str], int], Plan],
-    only: Sequence[str],
+    names: Sequence[str],
     parallel: int,
     progress: Callable[[Progress], None],
     stop: anyio.Event,
@@ -166,7 +166,7 @@ async def _run(
                 f"pipeline {pipeline.name} ships to sinks that neither know what they hold nor take an event twice "
                 "without repeating it: a backfill would repeat what was delivered"
             )
-        plan = start(await partitions(pipeline, only), time.time_ns() // 1000)
+        plan = start(names or await pipeline.source.partitions(), time.time_ns() // 1000)
         work = _Work(pipeline, plan, parallel, progress)
         await work.load()
         await pipeline.run(stop, work=work.run)

@@ -112,16 +112,23 @@ async def until_signalled(work: Callable[[anyio.Event], Awaitable[None]], *, can
     return not stop.is_set()
 
 
-async def partitions(pipeline: Pipeline, only: Sequence[str]) -> list[str]:
-    """The partitions of the pipeline, or those of them that are asked for.
+async def reading(pipelines: Sequence[config.Pipeline], only: Sequence[str]) -> list[tuple[config.Pipeline, list[str]]]:
+    """The pipelines that read any of the partitions asked for, each with those; where none is asked for all, with none.
 
     Raises:
-        UsageError: one that is asked for is none of them.
-        CheckError: they cannot be listed.
+        UsageError: one that is asked for is read by none of them.
+        CheckError: a pipeline's partitions cannot be listed.
     """
-    found = await pipeline.source.partitions()
-    unknown = [name for name in only if name not in found]
-    if unknown:
-        reads = ", ".join(found[:20])
-        raise UsageError(f"{unknown[0]} is not read by pipeline {pipeline.name} (it reads: {reads}); name --pipeline")
-    return list(only) or found
+    if not only:
+        return [(settings, []) for settings in pipelines]
+    reads: dict[str, list[str]] = {}
+    for settings in pipelines:
+        async with settings.source as source:
+            reads[settings.name] = await source.partitions()
+    known = list(dict.fromkeys(name for names in reads.values() for name in names))
+    for name in only:
+        if name not in known:
+            names, right = ", ".join(reads), ", ".join(known[:20])
+            raise UsageError(f"--log-group {name} is not read by pipeline {names}; right would be one that is: {right}")
+    asked = [(settings, [name for name in only if name in reads[settings.name]]) for settings in pipelines]
+    return [(settings, names) for settings, names in asked if names]
