@@ -16,7 +16,7 @@ from vectadb_agent.audit import audit
 from vectadb_agent.backfill import backfill
 from vectadb_agent.config import AgentSettings, Configuration
 from vectadb_agent.config import Pipeline as Settings
-from vectadb_agent.errors import CheckError, PermanentError, UsageError
+from vectadb_agent.errors import AbsentError, CheckError, PermanentError, UsageError
 from vectadb_agent.host import Host
 from vectadb_agent.pipeline import Pipeline
 from vectadb_agent.records import rfc3339
@@ -275,6 +275,47 @@ def test_a_group_that_is_asked_for_is_looked_for_in_every_pipeline(state: State)
     (done,) = backfill(both, state, 0, HOUR, asked="x", only=["/other"])
     assert (done.pipeline, done.finished, done.counts.delivered) == ("q", True, 1)
     assert source.read_again == []
+
+
+def test_a_partition_that_does_not_exist_is_told_at_once_and_settled(
+    state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vectadb_agent.backfill.ASK_AGAIN", 1e9)
+    source, sink = filled("a", "b"), MemorySink()
+    source.put(msgspec.structs.replace(record(7, "c", 10), stream=LogStream("archive", "1", "eu", "/typo", "s")))
+    reread, asked = source.reread, []
+
+    async def absent(partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        if partition == "/typo":
+            asked.append(since)
+            raise AbsentError("/typo: no log group /typo", fatal=False)
+        async for batch in reread(partition, since, until):
+            yield batch
+
+    monkeypatch.setattr(source, "reread", absent)
+    (found,) = backfill(configured(source, sink), state, 0, 3 * HOUR, asked="x", parallel=1)
+    assert (found.finished, found.unread, found.counts.delivered) == (True, ["/typo: no log group /typo"], 2)
+    assert len(asked) == 1, "not slice by slice"
+    assert [r.getMessage() for r in caplog.records] == ["partition cannot be read; there is nothing of it to read"]
+    assert state.job("p", "backfill") is None
+    assert set(state.checkpoints("p", "begin")) == {"/g"}
+    assert reports.summary(found).endswith("not read: /typo: no log group /typo")
+
+
+def test_a_partition_that_may_not_be_read_is_told_at_once_and_tried_again(
+    state: State, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vectadb_agent.backfill.ASK_AGAIN", 0)
+    source, sink = filled("a"), MemorySink()
+
+    async def denied(partition: str, since: int, until: int) -> AsyncGenerator[Batch, None]:
+        raise CheckError("/g: allow the IAM action", fatal=False)
+        yield
+
+    monkeypatch.setattr(source, "reread", denied)
+    (found,) = backfill(configured(source, sink), state, 0, 3 * HOUR, asked="x")
+    assert (found.finished, found.unread) == (False, ["/g: allow the IAM action"])
+    assert [r.getMessage() for r in caplog.records] == ["partition cannot be read; it is tried again"]
 
 
 def test_a_slice_that_fails_is_read_again_and_one_that_always_does_is_named(

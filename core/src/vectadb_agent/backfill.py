@@ -19,14 +19,14 @@ import msgspec
 from vectadb_agent.beside import chosen, opened, reading, until_signalled
 from vectadb_agent.comparing import held_by_sinks, rereading
 from vectadb_agent.components import Batch
-from vectadb_agent.errors import CheckError, UsageError
+from vectadb_agent.errors import AbsentError, CheckError, UsageError
 from vectadb_agent.join import HOLD
 from vectadb_agent.lanes import BEGIN
 from vectadb_agent.records import rfc3339
 from vectadb_agent.settling import HOUR, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from vectadb_agent import config
     from vectadb_agent.config import Configuration
@@ -70,7 +70,7 @@ class Progress(msgspec.Struct):
 
 
 class Summary(msgspec.Struct):
-    """What a backfill did. ``unread``: what could not be read, and why. ``finished``: all was read and settled."""
+    """What a backfill did. ``unread``: what could not be read, and why. ``finished``: all of it is settled."""
 
     pipeline: str
     since: str
@@ -172,18 +172,18 @@ async def _run(
         await pipeline.run(stop, work=work.run)
         finished = not work.unread and all(work.is_done(slice_) for slice_ in work.slices)
         if finished:
-            _extend(state, pipeline.name, plan)
+            _extend(state, pipeline.name, plan, set(plan.partitions) - work.absent.keys())
             state.drop_lanes(pipeline.name, LANE)
             state.drop_job(pipeline.name, JOB)
         return Summary(
-            pipeline.name, rfc3339(plan.since), rfc3339(plan.until), pipeline.counts, finished, sorted(work.unread)
+            pipeline.name, rfc3339(plan.since), rfc3339(plan.until), pipeline.counts, finished, work.not_read()
         )
 
 
-def _extend(state: State, pipeline: str, plan: Plan) -> None:
+def _extend(state: State, pipeline: str, plan: Plan, partitions: Collection[str]) -> None:
     """Note that the partitions are wanted from further back now: audits look there too."""
     begun = state.checkpoints(pipeline, BEGIN)
-    for partition in plan.partitions:
+    for partition in partitions:
         since = begun.get(partition, {}).get("since")
         if since is None or plan.since < since <= plan.until:
             state.save(pipeline, partition, lane=BEGIN, checkpoint={"since": plan.since})
@@ -210,6 +210,9 @@ class _Work:
         self._at: dict[_Slice, int] = {}
         self.slices = list(_slices(plan))
         self.unread: set[str] = set()
+        self.absent: dict[str, str] = {}
+        """The partitions that do not exist, with what was said of them."""
+        self._told: set[str] = set()
 
     async def load(self) -> None:
         """Learn from the state how far each slice is."""
@@ -228,7 +231,8 @@ class _Work:
 
         async def work() -> None:
             for slice_ in waiting:
-                await self._persist(slice_)
+                if not self.is_done(slice_):  # nor found out to be absent meanwhile
+                    await self._persist(slice_)
 
         self._tell()
         async with anyio.create_task_group() as group:
@@ -239,19 +243,49 @@ class _Work:
         for attempt in range(1, TRIES + 1):
             try:
                 await self._read(slice_)
+            except CheckError as error:
+                failed: Exception = error
+                self._say(slice_.partition, error)
             except Exception as error:
-                if not isinstance(error, CheckError):
-                    logger.exception("slice failed", extra={"partition": slice_.partition, "start_us": slice_.start})
-                lane = self._pipeline.lanes.get((slice_.partition, slice_.lane))
-                if lane is not None:
-                    self._at[slice_] = (lane.checkpoint or {}).get("at", slice_.start)
-                    self._pipeline.drop(lane)
-                if attempt == TRIES:
-                    self.unread.add(f"{slice_.partition}: {error}")
-                else:
-                    await anyio.sleep(ASK_AGAIN)
+                failed = error
+                logger.exception("slice failed", extra={"partition": slice_.partition, "start_us": slice_.start})
             else:
                 return
+            self._give_back(slice_)
+            if isinstance(failed, AbsentError):
+                self._settle(slice_.partition, failed)
+                return
+            if attempt == TRIES:
+                self.unread.add(_line(slice_.partition, failed))
+            else:
+                await anyio.sleep(ASK_AGAIN)
+
+    def not_read(self) -> list[str]:
+        """What could not be read, and why."""
+        return sorted(self.unread | set(self.absent.values()))
+
+    def _settle(self, partition: str, error: AbsentError) -> None:
+        """Nothing is left to do of a partition that does not exist."""
+        self.absent[partition] = _line(partition, error)
+        for slice_ in self.slices:
+            if slice_.partition == partition:
+                self._at[slice_] = slice_.end
+        self._tell()
+
+    def _say(self, partition: str, error: CheckError) -> None:
+        """Say at once why nothing comes of a partition: somebody waits for it."""
+        if partition not in self._told:
+            self._told.add(partition)
+            follows = "there is nothing of it to read" if isinstance(error, AbsentError) else "it is tried again"
+            about = {"pipeline": self._pipeline.name, "partition": partition, "error": str(error)}
+            logger.warning("partition cannot be read; %s", follows, extra=about)
+
+    def _give_back(self, slice_: _Slice) -> None:
+        """What was read of the slice and not settled is read again."""
+        lane = self._pipeline.lanes.get((slice_.partition, slice_.lane))
+        if lane is not None:
+            self._at[slice_] = (lane.checkpoint or {}).get("at", slice_.start)
+            self._pipeline.drop(lane)
 
     async def _read(self, slice_: _Slice) -> None:
         pipeline, plan = self._pipeline, self._plan
@@ -288,6 +322,10 @@ class _Work:
         total = sum(slice_.end - slice_.start for slice_ in self.slices)
         done = sum(min(self._at[slice_], slice_.end) - slice_.start for slice_ in self.slices)
         self._progress(Progress(self._pipeline.name, total / 1e6, done / 1e6, self._pipeline.counts))
+
+
+def _line(partition: str, error: Exception) -> str:
+    return f"{partition}: {str(error).removeprefix(f'{partition}: ')}"
 
 
 def _slices(plan: Plan) -> Iterator[_Slice]:

@@ -101,7 +101,7 @@ def backfill(options: argparse.Namespace, path: Path) -> int:
         print(_json({"backfills": found}))
     else:
         print("\n".join(map(reports.summary, found)))
-    return 0 if all(summary.finished for summary in found) else INCOMPLETE
+    return 0 if all(summary.finished and not summary.unread for summary in found) else INCOMPLETE
 
 
 def _json(value: object) -> str:

@@ -211,6 +211,7 @@ class Source(Component):
 
         Raises:
             CheckError: the partition cannot be read, and waiting for a while would not help; the text says why.
+                ``AbsentError`` where that is because it does not exist.
         """
         raise NotImplementedError
 

@@ -47,6 +47,10 @@ class CheckError(VectaDBAgentError):
         self.fatal = fatal
 
 
+class AbsentError(CheckError):
+    """What is to be read does not exist: there is nothing of it to wait for, and nothing of it is left out."""
+
+
 class ParseError(VectaDBAgentError):
     """The block is this parser's, but malformed. The block is kept whole as a ``log`` event that notes this error."""
 

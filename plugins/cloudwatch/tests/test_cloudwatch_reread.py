@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from plugins.cloudwatch.tests.consuming import REGION, Forward, source
 from vectadb_agent import Batch, LogRecord, LogStream
-from vectadb_agent.errors import CheckError
+from vectadb_agent.errors import AbsentError, CheckError
 from vectadb_agent_cloudwatch import CloudWatchSource
 from vectadb_agent_cloudwatch.failures import ApiError
 from vectadb_agent_cloudwatch.pages import Page, Pass
@@ -111,7 +111,7 @@ async def test_what_cannot_be_read_is_said_with_its_remedy(aws: Any, monkeypatch
     group = aws.group()
     denied = (400, {"__type": "AccessDeniedException", "message": "not authorized to perform: logs:FilterLogEvents on"})
     async with source(group, {"prefix": "/p"}) as reads:
-        with pytest.raises(CheckError, match="no log group /gone") as missing:
+        with pytest.raises(AbsentError, match="no log group /gone") as missing:
             await reread(reads, "/gone")
         aws.faults.hooks["FilterLogEvents"] = lambda *_: denied
         with pytest.raises(CheckError, match=f"{group}: .*allow the IAM action logs:FilterLogEvents") as refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vectadb_agent.errors import CheckError
+from vectadb_agent.errors import AbsentError, CheckError
 
 if TYPE_CHECKING:
     from vectadb_agent_cloudwatch.failures import ApiError
@@ -54,4 +54,5 @@ def group_error(error: ApiError, group: str) -> CheckError:
     """Why one group cannot be read, though others may be."""
     if error.kind in ("credentials", "setup"):
         return startup_error(error)
-    return CheckError(f"{group}: {in_words(error, group)}", fatal=False)
+    kind = AbsentError if error.kind == "missing" and not error.missing_stream else CheckError
+    return kind(f"{group}: {in_words(error, group)}", fatal=False)
