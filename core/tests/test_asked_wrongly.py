@@ -68,6 +68,13 @@ def mistakes(text: str, **environ: str) -> str:
         ),
         (SOUND.replace("eu,", "'${REGION}',"), "the environment variable REGION is not set; set it, or give a default"),
         ("a: b\n\x07", "agent.yaml: is not valid YAML"),
+        (
+            "pipelines: &a\n  q:\n    <<: *a\nsinks: {out: {type: stdout}}",
+            "agent.yaml:2: pipelines.q.q: stands for what it is in itself, without end; write out what is meant",
+        ),
+        ("pipelines: &a\n  q:\n    r: *a", "agent.yaml:3: pipelines.q.r: stands for what it is in itself"),
+        ("sinks: &a\n  - *a", "agent.yaml:1: sinks[0]: stands for what it is in itself"),
+        ("a: " + "[" * 5000, "agent.yaml: is nested too deeply"),
     ],
 )
 def test_a_configuration_is_told_what_is_wrong(text: str, said: str) -> None:

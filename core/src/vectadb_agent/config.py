@@ -346,19 +346,30 @@ def read_document(text: str, file: str, environ: Mapping[str, str]) -> Document:
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError([Problem(file, 0, "", f"is not valid YAML: {error}")]) from error
+    except RecursionError as error:
+        raise ConfigError([Problem(file, 0, "", "is nested too deeply to be a configuration")]) from error
     document = Document(file, None, {})
     if root is not None:
         document.data = _build(root, (), document, environ)
     return document
 
 
-def _build(node: yaml.Node, path: Path_, document: Document, environ: Mapping[str, str]) -> Any:
+def _build(
+    node: yaml.Node, path: Path_, document: Document, environ: Mapping[str, str], around: tuple[yaml.Node, ...] = ()
+) -> Any:
+    """The node's value; ``around``: the nodes that it stands in."""
     document.lines.setdefault(path, node.start_mark.line + 1)
+    if any(node is each for each in around):
+        document.blame(
+            path, "stands for what it is in itself, without end; write out what is meant instead of the alias"
+        )
+        return None
+    around = (*around, node)
     if isinstance(node, yaml.MappingNode):
         yaml.SafeLoader.flatten_mapping(cast("Any", yaml.SafeLoader("")), node)
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = _build(key_node, (*path, "?"), document, environ)
+            key = _build(key_node, (*path, "?"), document, environ, around)
             document.lines.pop((*path, "?"), None)
             if isinstance(key, dict | list):
                 document.blame(path, "a key must be plain text")
@@ -367,10 +378,10 @@ def _build(node: yaml.Node, path: Path_, document: Document, environ: Mapping[st
                 document.lines[(*path, key)] = key_node.start_mark.line + 1
                 document.blame((*path, key), "is given twice; remove one")
             document.lines[(*path, key)] = key_node.start_mark.line + 1
-            result[key] = _build(value_node, (*path, key), document, environ)
+            result[key] = _build(value_node, (*path, key), document, environ, around)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_build(item, (*path, index), document, environ) for index, item in enumerate(node.value)]
+        return [_build(item, (*path, index), document, environ, around) for index, item in enumerate(node.value)]
     if node.tag == _STRING:
         return _substitute(str(node.value), path, document, environ)
     loader = yaml.SafeLoader("")
