@@ -155,6 +155,39 @@ def test_what_cannot_work_ends_with_one_clear_message(tmp_path: Path, site: dict
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's full disk")
+@pytest.mark.parametrize("command", ["status", "parse", "plugins", "completion"])
+def test_output_that_cannot_be_written_is_named_and_nothing_else_is_blamed(
+    tmp_path: Path, site: dict[str, str], command: str
+) -> None:
+    path = config(tmp_path, "ticking")
+    assert agent("run", "--drain", "-c", path, env=site).returncode == 0
+    lines = tmp_path / "sample.log"
+    lines.write_text("a line\n" * 5000)
+    words = {"status": ["-c", path], "parse": [lines, "-c", path], "plugins": [], "completion": ["bash"]}[command]
+    program = "import sys; from vectadb_agent.cli import main; sys.exit(main())"
+    asked = [sys.executable, "-c", program, command, *map(str, words)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(asked, env=site, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.stderr.splitlines()[-1] == f"vectadb-agent {command}: output: No space left on device"
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_who_reads_no_further_is_not_told_that_a_file_cannot_be_read(tmp_path: Path, site: dict[str, str]) -> None:
+    lines = tmp_path / "sample.log"
+    lines.write_text("a line\n" * 50_000)
+    program = "import sys; from vectadb_agent.cli import main; sys.exit(main())"
+    asked = [sys.executable, "-c", program, "parse", str(lines), "-c", str(config(tmp_path, "ticking"))]
+    with subprocess.Popen(
+        asked, env=site, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(30)) == ("", 1)
+
+
 def test_check_prints_a_table_and_says_by_its_exit_code(tmp_path: Path, site: dict[str, str]) -> None:
     good = agent("check", "-c", config(tmp_path, "ticking"), env=site)
     assert (good.returncode, "it ticks" in good.stdout, "All is well." in good.stdout) == (0, True, True)

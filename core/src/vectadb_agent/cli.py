@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         following = "" if named is None else f". Next: a configuration file is named by an option: --config {named}"
         parser.error(f"unrecognized arguments: {' '.join(unknown)}{following}")
     try:
-        return int(_COMMANDS[options.command](options))
+        code = int(_COMMANDS[options.command](options))
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -49,8 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has left; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CANNOT_WORK
+    except OSError as error:
+        where = error.filename or "output"
+        print(f"vectadb-agent {options.command}: {where}: {error.strerror or error}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # What is buffered would fail again.
+        return CANNOT_WORK
     except KeyboardInterrupt:
         return SECOND_SIGNAL
+    return code
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from vectadb_agent.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from vectadb_agent.sample import Chain, Taken
 
@@ -51,18 +50,14 @@ def parse(options: argparse.Namespace, config_file: Path | None) -> int:
     if options.json and not options.explain:
         raise UsageError("--json goes with --explain; without it, events are JSON already")
     counts: dict[str, int] = {}
-    if options.file in (None, "-"):
-        opened: Any = nullcontext(sys.stdin)
-    else:
-        opened = _opened(Path(options.file))
-    with opened as lines:
-        for taken in sample.parse(lines, chain, explain=options.explain):
-            counts[taken.parser or ""] = counts.get(taken.parser or "", 0) + taken.heads
-            if not options.explain:
-                for event in taken.events:
-                    print(msgspec.json.encode(event.wire()).decode())
-            else:
-                print(_as_json(taken) if options.json else "\n".join(explained(taken)))
+    lines: Iterable[str] = sys.stdin if options.file in (None, "-") else _lines(Path(options.file))
+    for taken in sample.parse(lines, chain, explain=options.explain):
+        counts[taken.parser or ""] = counts.get(taken.parser or "", 0) + taken.heads
+        if not options.explain:
+            for event in taken.events:
+                print(msgspec.json.encode(event.wire()).decode())
+        else:
+            print(_as_json(taken) if options.json else "\n".join(explained(taken)))
     print(reports.taken(counts), file=sys.stderr)
     return 0
 
@@ -83,11 +78,11 @@ def test(options: argparse.Namespace, config_file: Path | None) -> int:
     return 1 if failed else 0
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
+def _lines(file: Path) -> Iterator[str]:
+    """The file's lines; what fails where they are printed is none of its business."""
     try:
         with file.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-            yield lines
+            yield from lines
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
 
