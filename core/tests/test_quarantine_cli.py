@@ -64,7 +64,7 @@ class Site:
         self.state, self.out = tmp_path / "state", tmp_path / "out"
         (tmp_path / "agent.yaml").write_text(
             f"agent: {{state_dir: {self.state}}}\nplugins: [toy]\n"
-            "pipelines: {p: {source: {type: quiet}, sinks: [one]}}\n"
+            "pipelines: {p: &p {source: {type: quiet}, sinks: [one]}, other: *p}\n"
             "sinks: {one: {type: picky, path: '${OUT}'}}\n"
         )
         self.env = {
@@ -165,6 +165,10 @@ def test_drop_asks_on_a_terminal_and_else_wants_to_be_told(site: Site) -> None:
         (("replay", "1", "--all"), "which entries?"),
         (("drop", "9", "--yes"), "there is no entry 9"),
         (("show", "9"), "there is no entry 9"),
+        (("list", "--pipeline", "nope"), "--pipeline nope: there is none of that name (configured: p, other)"),
+        (("list", "--sink", "nope"), "--sink nope: there is none of that name (configured: one)"),
+        (("drop", "--all", "--yes", "--pipeline", "nope"), "--pipeline nope: there is none of that name"),
+        (("replay", "--all", "--sink", "nope"), "--sink nope: there is none of that name"),
     ],
 )
 def test_a_wrong_command_line_is_told_and_changes_nothing(site: Site, arguments: tuple[str, ...], said: str) -> None:
@@ -172,6 +176,13 @@ def test_a_wrong_command_line_is_told_and_changes_nothing(site: Site, arguments:
     assert code == 2
     assert said in err
     assert site.left() == [1, 2, 3]
+
+
+def test_entries_of_a_sink_that_is_configured_no_more_are_found_by_its_name(site: Site) -> None:
+    code, out, _ = site.run("list", "--sink", "gone")
+    assert (code, len(out.splitlines())) == (0, 2)
+    assert site.run("drop", "--all", "--sink", "gone", "--yes")[:2] == (0, "1 dropped.\n")
+    assert site.run("list", "--sink", "gone")[0] == 0, "what was given up of it is still told"
 
 
 def test_without_a_state_directory_it_says_where_it_looked(site: Site) -> None:

@@ -190,7 +190,9 @@ def test_top_is_drawn_in_place_on_a_terminal(tmp_path: Path, monkeypatch: pytest
     assert len(second.split("\x1b[K")[0]) == 30
 
 
-def test_without_an_agent_tap_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tap_and_top_say_what_is_asked_wrongly_and_that_no_agent_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "agent.yaml").write_text(
         f"agent: {{state_dir: {tmp_path}/state}}\n"
         "pipelines: {p: {source: {type: cloudwatch, region: eu-west-1, log_groups: [/g]}, sinks: [out]}}\n"
@@ -201,6 +203,12 @@ def test_without_an_agent_tap_says_why(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["top", "--count", "1", "--config", str(tmp_path / "agent.yaml")]) == 0
     assert "waiting for one" in capsys.readouterr().out
     assert main(["top", "--interval", "0", "--config", str(tmp_path / "agent.yaml")]) == 2
+    capsys.readouterr()
+    for command in ("top", "tap"):
+        assert main([command, "--count", "0", "--config", str(tmp_path / "agent.yaml")]) == 2
+        assert f"vectadb-agent {command}: --count 0: right would be 1 or more" in capsys.readouterr().err
+    assert main(["tap", "--pipeline", "nope", "--config", str(tmp_path / "agent.yaml")]) == 2
+    assert "--pipeline nope: there is none of that name (configured: p)" in capsys.readouterr().err
 
 
 def test_who_looks_holds_nothing_up_and_is_told_what_was_missed() -> None:

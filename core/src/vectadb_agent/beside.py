@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from vectadb_agent.errors import UsageError, VectaDBAgentError
+from vectadb_agent.errors import UsageError, VectaDBAgentError, unknown_name
 from vectadb_agent.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def chosen(configuration: Configuration, name: str | None) -> Sequence[config.Pi
     """
     names = [pipeline.name for pipeline in configuration.pipelines]
     if name is not None and name not in names:
-        raise UsageError(f"--pipeline {name}: there is none of that name (configured: {', '.join(names)})")
+        raise unknown_name("--pipeline", name, names)
     found = [pipeline for pipeline in configuration.pipelines if name in (None, pipeline.name)]
     able = [pipeline for pipeline in found if pipeline.source.seekable]
     if not able:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from vectadb_agent.errors import UsageError
+from vectadb_agent.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import argparse
@@ -58,6 +58,8 @@ def quarantine(options: argparse.Namespace, path: Path) -> int:
     configuration = config.read(path)
     with State(configuration.agent.state_dir, exclusive=False) as state:
         kept = state.kept
+        if options.action != "show":
+            _refuse_unknown(kept, configuration, options)
         if options.action == "list":
             entries = kept.entries(options.pipeline, options.sink)
             print(_json(entries, kept.fallen()) if options.json else _list(entries, kept.fallen()))
@@ -69,6 +71,17 @@ def quarantine(options: argparse.Namespace, path: Path) -> int:
         if options.action == "drop":
             return _drop(kept, entries, sure=options.yes)
         return _replay(kept, configuration, entries)
+
+
+def _refuse_unknown(kept: Quarantine, configuration: Configuration, options: argparse.Namespace) -> None:
+    """Entries may be of a pipeline or sink that is configured no more."""
+    pipelines = [pipeline.name for pipeline in configuration.pipelines]
+    known = [(entry.pipeline, entry.sink) for entry in kept.entries()]
+    known += [(one.pipeline, one.sink) for one in kept.fallen()]
+    if options.pipeline not in (None, *pipelines, *(pipeline for pipeline, _ in known)):
+        raise unknown_name("--pipeline", options.pipeline, pipelines)
+    if options.sink not in (None, *configuration.sinks, *(sink for _, sink in known)):
+        raise unknown_name("--sink", options.sink, configuration.sinks)
 
 
 def _chosen(kept: Quarantine, options: argparse.Namespace) -> list[Entry]:

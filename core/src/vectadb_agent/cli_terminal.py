@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vectadb_agent.errors import UsageError
+from vectadb_agent.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +65,11 @@ def tap(options: argparse.Namespace, config_file: Path) -> int:
     """Show what passes through."""
     from vectadb_agent import config, live
 
-    state_dir = config.read(config_file).agent.state_dir
+    _refuse_no_count(options.count)
+    configuration = config.read(config_file)
+    state_dir, names = configuration.agent.state_dir, [pipeline.name for pipeline in configuration.pipelines]
+    if options.pipeline not in (None, *names):
+        raise unknown_name("--pipeline", options.pipeline, names)
     print(f"What passes through the agent on {state_dir}; nothing is read a second time.", file=sys.stderr)
     with contextlib.suppress(KeyboardInterrupt):  # how one stops to watch
         live.tap(state_dir, options.stage or STAGES, options.pipeline, most=options.count, as_json=options.json)
@@ -78,10 +82,16 @@ def top(options: argparse.Namespace, config_file: Path) -> int:
 
     if options.interval <= 0:
         raise UsageError(f"--interval is a number of seconds above 0; found {options.interval:g}")
+    _refuse_no_count(options.count)
     state_dir = config.read(config_file).agent.state_dir
     with contextlib.suppress(KeyboardInterrupt):
         live.top(state_dir, options.interval, options.count)
     return 0
+
+
+def _refuse_no_count(count: int | None) -> None:
+    if count is not None and count < 1:
+        raise UsageError(f"--count {count}: right would be 1 or more, or no --count, which goes on until it is stopped")
 
 
 def completion(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class VectaDBAgentError(Exception):
@@ -33,6 +37,11 @@ class ConfigError(VectaDBAgentError):
 
 class UsageError(VectaDBAgentError):
     """The command line asks for something that cannot be; the text says what would be right."""
+
+
+def unknown_name(option: str, name: str, known: Iterable[str]) -> UsageError:
+    """The error where an option names what there is not."""
+    return UsageError(f"{option} {name}: there is none of that name (configured: {', '.join(known)})")
 
 
 class CheckError(VectaDBAgentError):
