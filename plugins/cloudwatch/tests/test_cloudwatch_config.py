@@ -43,6 +43,14 @@ def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
         config(**options)
 
 
+def test_what_does_not_go_together_is_told_with_all_other_mistakes() -> None:
+    with pytest.raises(ValidationError) as caught:
+        config(sweeps=["1h", "5m"], reader="get", filter_pattern="x", regoin="x", account="1")
+    told = {detail["loc"][0]: detail["msg"] for detail in caught.value.errors()}
+    assert set(told) == {"sweeps", "reader", "regoin", "account"}
+    assert told["sweeps"] == "Value error, sweeps must ascend, from more than 0s: 3600s, 300s"
+
+
 @pytest.mark.parametrize("model", [CloudWatchConfig, GroupPrefix])
 def test_every_option_is_documented(model: Any) -> None:
     assert all(field.description for name, field in model.model_fields.items() if name != "type")

@@ -6,7 +6,16 @@ import re
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from vectadb_agent import ComponentConfig, Duration
 
@@ -98,14 +107,26 @@ class CloudWatchConfig(ComponentConfig):
     """Most records asked for at once, where ``reader`` is ``filter``. Beside their text, 10,000 short ones take 12 MB
     more while they are decoded than 4,000, which are 1 MB, AWS's own limit, if a record has 236 bytes."""
 
+    # Checks of a field where that can be: one of the whole is made only once every other mistake is mended.
+
+    @field_validator("sweeps")
+    @classmethod
+    def _ascending(cls, ages: list[float]) -> list[float]:
+        if any(later <= earlier for earlier, later in pairwise([0.0, *ages])):
+            raise ValueError(f"sweeps must ascend, from more than 0s: {', '.join(f'{age:g}s' for age in ages)}")
+        return ages
+
+    @field_validator("reader")
+    @classmethod
+    def _able_to_filter(cls, reader: str, info: ValidationInfo) -> str:
+        if reader == "get" and info.data.get("filter_pattern") is not None:
+            raise ValueError("filter_pattern needs reader: filter (GetLogEvents cannot filter)")
+        return reader
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.settle_min > self.settle_max:
             raise ValueError(f"settle_min ({self.settle_min:g}s) is more than settle_max ({self.settle_max:g}s)")
-        if any(later <= earlier for earlier, later in pairwise([0.0, *self.sweeps])):
-            raise ValueError(f"sweeps must ascend, from more than 0s: {', '.join(f'{age:g}s' for age in self.sweeps)}")
-        if self.reader == "get" and self.filter_pattern is not None:
-            raise ValueError("filter_pattern needs reader: filter (GetLogEvents cannot filter)")
         return self
 
     @property
