@@ -294,7 +294,7 @@ def test_a_sink_that_takes_nothing_is_in_the_first_line_at_once() -> None:
 def test_a_group_that_cannot_be_read_is_named_with_the_cause_and_in_the_first_line() -> None:
     counts = dict.fromkeys(["read", *status.TERMS], 0)
     unread = {"/typo": "no log group /typo", "/secret": "allow the IAM action"}
-    for names, words in ((["/typo"], "/typo"), (["/typo", "/secret"], "2")):
+    for names, words in ((["/typo"], "/typo"), (["/typo", "/secret"], "2 partitions")):
         pipeline = PipelineStatus("p", "cloudwatch", ["out"], counts, None, {name: unread[name] for name in names})
         shown = told(status="ok", reasons=[], pipelines=[pipeline], figures=[])
         assert status.headline(shown).startswith(f"vectadb-agent 1.2.3: ok, but {words} cannot be read (")
