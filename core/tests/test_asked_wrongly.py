@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -162,6 +163,9 @@ def test_times_are_relative_or_rfc_3339() -> None:
     assert before <= beside.time_given("1.5h", "--since") <= time.time_ns() // 1000 - 5_400_000_000
     with pytest.raises(UsageError, match="--since 'noon' is no time; right would be 24h"):
         beside.time_given("noon", "--since")
+    for before in ("9999999d", "9" * 400 + "h", "1969-12-31", "0001-01-01T00:00:00+14:00"):
+        with pytest.raises(UsageError, match=f"--since {re.escape(before)} is before 1970"):
+            beside.time_given(before, "--since")
     asked = argparse.Namespace(since="2026-01-02", until="2026-01-01")
     with pytest.raises(UsageError, match="--since 2026-01-02 is not before --until 2026-01-01"):
         cli_past._times(asked)

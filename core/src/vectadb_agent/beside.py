@@ -32,11 +32,19 @@ def time_given(text: str, option: str) -> int:
     """Microseconds since the epoch, from RFC 3339 (``2026-11-23T14:00:00Z``, a day) or ``24h``, ``7d``: so long ago.
 
     Raises:
-        UsageError: it is neither; ``option`` is named.
+        UsageError: it is neither, or before 1970; ``option`` is named.
     """
     relative = _RELATIVE.fullmatch(text.strip().removeprefix("-"))
     if relative:
-        return time.time_ns() // 1000 - int(float(relative[1]) * _MICROSECONDS[relative[2]])
+        found = time.time_ns() // 1000 - float(relative[1]) * _MICROSECONDS[relative[2]]
+    else:
+        found = _dated(text, option)
+    if found < 0:
+        raise UsageError(f"{option} {text} is before 1970; right would be 24h, 7d or a later time")
+    return int(found)
+
+
+def _dated(text: str, option: str) -> int:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
