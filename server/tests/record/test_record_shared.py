@@ -15,6 +15,7 @@ from vectadb_server.stores.base import EventFilter, StoreUnavailable, TraceFilte
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.leases import Fence, Fenced, Lease
 from vectadb_server.stores.remote import Address, Session
+from vectadb_server.stores.segments import META
 from vectadb_server.stores.surreal import SurrealStore
 
 from .making import DAY, MIDNIGHT, OPTIONS, block, line, posted, record_id
@@ -263,7 +264,9 @@ async def test_a_day_that_is_dropped_while_somebody_goes_to_it_stays_dropped(
         return found
 
     monkeypatch.setattr(segments, "has", has)
-    with pytest.raises(StoreUnavailable, match="was dropped meanwhile"):
-        async with segments.use(TODAY):
-            pass
+    async with segments.use(META) as meta:
+        with pytest.raises(StoreUnavailable, match="was dropped meanwhile"):
+            async with segments.use(TODAY):
+                pass
+        assert await meta.one("RETURN 1") == 1, "others go on with their session"
     assert await one.days() == []

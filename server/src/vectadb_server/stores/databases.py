@@ -186,11 +186,13 @@ class Databases:
         ref = record("day", day)
         async with self.use(META) as meta:
             found = await meta.one("SELECT VALUE schema FROM array::distinct($ids) WHERE id != NONE", {"ids": [ref]})
-            if found == [version]:
-                return
-            if not (found or make):  # since it was looked at: listed again, it would be there for ever, and empty
-                raise StoreUnavailable(f"{day} was dropped meanwhile")
-            await insisted(connection, schema(day))
+        # What fails from here on is no failure of the session before, which others use.
+        if found == [version]:
+            return
+        if not (found or make):  # since it was looked at: listed again, it would be there for ever, and empty
+            raise StoreUnavailable(f"{day} was dropped meanwhile")
+        await insisted(connection, schema(day))
+        async with self.use(META) as meta:
             await insisted(meta, "UPSERT $ref SET schema = $version RETURN NONE", {"ref": ref, "version": version})
 
     async def _forget(self, day: str) -> None:
