@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from vectadb_server.cli_client import add_server, add_times, as_json, ask, trace_path
+from vectadb_server.cli_client import WrongUse, add_server, add_times, as_json, ask, trace_path
+from vectadb_server.times import parse_when, rfc3339
 
 if TYPE_CHECKING:
     import argparse
 
     from vectadb_server.cli_client import Commands
+
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+_MINUTE, _DAY = 60_000_000, 86_400_000_000
 
 
 def add(commands: Commands) -> None:
@@ -18,7 +24,7 @@ def add(commands: Commands) -> None:
         "traces",
         help="list traces, newest first",
         description="List traces, newest first. The filters must all hold.",
-        epilog="Example: vectadb traces --status error --since -1d",
+        epilog="Examples: vectadb traces --status error --since -1d; vectadb traces --at 14:03",
     )
     traces.add_argument("--limit", type=int, default=20, help="most traces (default: 20)")
     traces.add_argument("--status", help="some of ok,error,running,interrupted")
@@ -32,6 +38,12 @@ def add(commands: Commands) -> None:
         "--basis",
         help="that this makes one: trace_id, request_id, session_id, invocation, run, event, or time_window (what has "
         "no marks of a run, by quarters of an hour; listed only if asked for)",
+    )
+    traces.add_argument(
+        "--at",
+        metavar="TIME",
+        help="that were going on in the minute from this time on, and began at most a day before: 14:03 (the last one, "
+        "in this machine's zone), or as --since",
     )
     add_times(traces, "that began at")
     add_server(traces)
@@ -94,12 +106,37 @@ def add(commands: Commands) -> None:
 def _traces(options: argparse.Namespace) -> int:
     names = ("limit", "status", "agent", "session", "tool", "model", "min_duration", "q", "basis", "since", "until")
     asked = {name: getattr(options, name) for name in names}
+    if options.at is not None:
+        if options.since is not None or options.until is not None:
+            raise WrongUse("--at says the time: give it without --since and --until")
+        asked |= going_on(options.at, datetime.now().astimezone())
     reply = ask(options, "GET", "/api/v1/traces", query=asked)
     if not as_json(options, reply):
         from vectadb_server import render
 
         render.traces(reply)
     return 0
+
+
+def going_on(text: str, now: datetime) -> dict[str, str]:
+    """Return what to ask for traces that were going on in the minute from a time on.
+
+    Raises:
+        WrongUse: it is no time.
+    """
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is not None:
+        hour, minute, second = (int(part or 0) for part in clock.groups())
+        # Without its zone's offset, which may have been another at that time.
+        today = now.replace(hour=hour, minute=minute, second=second, microsecond=0, tzinfo=None)
+        moment = today if today.astimezone() <= now else today - timedelta(days=1)
+        at = round(moment.timestamp()) * 1_000_000
+    else:
+        try:
+            at = parse_when(text, round(now.timestamp() * 1e6))
+        except ValueError as error:
+            raise WrongUse(f"--at: found {text!r}: {error}; or a time of day: 14:03") from None
+    return {"active_since": rfc3339(at), "until": rfc3339(at + _MINUTE), "since": rfc3339(max(0, at - _DAY))}
 
 
 def _trace(options: argparse.Namespace) -> int:

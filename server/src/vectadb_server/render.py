@@ -34,8 +34,9 @@ _ENDLESS = 100_000
 _STATUS = {"ok": "green", "error": "red", "running": "cyan", "interrupted": "yellow"}
 _TEXT = 4_000  # characters of a value that are looked at
 _NO_TRACES = (
-    "Next: traces are listed by when they began; `vectadb events --since … --until …` shows what happened in a time, "
-    "and `vectadb traces --basis time_window` lists what has no marks of a run."
+    "Next: traces are listed by when they began; `vectadb traces --at 14:03` lists those that were going on then, "
+    "`vectadb events --since … --until …` shows what happened, and `vectadb traces --basis time_window` lists what has "
+    "no marks of a run."
 )
 _GAP, _LEAST = 3, 12  # cells between two columns, and of a column that is cut
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import re
@@ -9,15 +10,18 @@ import socket
 import subprocess
 import sys
 import uuid
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from vectadb_server import cli, cli_client, render
+from vectadb_server import cli, cli_client, cli_reads, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +77,23 @@ def test_where_there_are_no_traces_it_says_how_else_to_look(ask: Any, trace: Any
     assert "listed by when they began" in advice
     assert "`vectadb events --since … --until …`" in advice
     assert "`vectadb traces --basis time_window`" in advice
+    assert "`vectadb traces --at 14:03`" in advice
     assert "tool_result" in ask("events", "--agent", trace, *during)
+
+
+def test_what_was_going_on_at_a_time_is_listed_whenever_it_began(ask: Any, trace: Any) -> None:
+    assert len(ask("traces", "--agent", trace, "--at", "2026-01-31T12:00:02Z").splitlines()) == 3
+    assert ask("traces", "--agent", trace, "--at", "2026-01-31T12:01:00Z").startswith("No traces.")
+    assert ask("traces", "--agent", trace, "--at", "14:03").startswith("No traces.")
+
+
+@given(st.integers(10**9, 2 * 10**9), st.times())
+def test_a_time_of_day_is_the_last_such(seconds: int, at: dt.time) -> None:
+    now = datetime.fromtimestamp(seconds, UTC)
+    asked = cli_reads.going_on(f"{at:%H:%M}", now.astimezone())
+    since, until = (datetime.fromisoformat(asked[name]).astimezone() for name in ("active_since", "until"))
+    assert (since.hour, since.minute, until - since) == (at.hour, at.minute, timedelta(minutes=1))
+    assert since <= now < since + timedelta(hours=25)  # a day may have an hour more
 
 
 def test_traces_without_marks_of_a_run_are_listed_if_asked_for(ask: Any, server: Any, until: Any) -> None:
@@ -227,6 +247,8 @@ def test_what_the_server_refuses_is_told(capsys: Any, monkeypatch: Any, server: 
             "vectadb keys: no key '0123456789ab'. Next: `vectadb keys list`, or GET /api/v1/auth/keys, lists",
         ),
         (["traces", "--limit", "0"], 2, "vectadb traces: limit"),
+        (["traces", "--at", "noon"], 2, "vectadb traces: --at: found 'noon'"),
+        (["traces", "--at", "14:03", "--since", "-1h"], 2, "vectadb traces: --at says the time"),
         (["traces", "--since", "noon"], 2, "vectadb traces: since: found 'noon'"),
         (["keys", "revoke", ""], 2, "vectadb keys: found ''; expected an id"),
     ):
