@@ -283,7 +283,7 @@ def trace_filter(
     basis: Basis | None,
     since: str | None,
     until: str | None,
-    active_since: str | None = None,
+    active_since: str | None,
     request_id: str | None,
     tool: str | None,
     model: str | None,

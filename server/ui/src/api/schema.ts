@@ -3224,6 +3224,8 @@ export interface operations {
                 since?: string | null;
                 /** @description Traces that began earlier than this time. RFC 3339, a date (its midnight, UTC), `now`, or a time before now: `-90s`, `-15m`, `-2h`, `-7d`, `-4w`. */
                 until?: string | null;
+                /** @description That were going on at this time or later, whenever they began; with `until`: in between. */
+                active_since?: string | null;
                 /** @description Id of the request, as printed. */
                 request_id?: string | null;
                 /** @description Name of a tool that is called. */
