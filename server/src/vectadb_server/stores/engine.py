@@ -172,7 +172,7 @@ def _encode(encoder: cbor2.CBOREncoder, value: Any) -> None:
     encoder.encode(cbor2.CBORTag(_RECORD_TAG, [value.table, with_none(value.key)]))
 
 
-def _decode(tag: cbor2.CBORTag, immutable: bool) -> Any:
+def _decode(decoder: cbor2.CBORDecoder, tag: cbor2.CBORTag) -> Any:
     if tag.tag == _NONE_TAG:
         return None
     return Reference(*tag.value) if tag.tag == _RECORD_TAG else tag
