@@ -143,9 +143,8 @@ def headline(status: Status) -> str:
     if state == "ok":
         # For some minutes the agent is held to be well (`/health`); who asks here wants to know at once.
         troubles = [f"sink {', '.join(sorted(failing))} takes nothing"] if failing else []
-        troubles += (
-            [f"{unread[0] if len(unread) == 1 else f'{len(unread)} partitions'} cannot be read"] if unread else []
-        )
+        if unread:
+            troubles.append(f"{unread[0] if len(unread) == 1 else f'{len(unread)} partitions'} cannot be read")
         state += f", but {' and '.join(troubles)}" if troubles else ""
     return f"vectadb-agent {status.version}: {state} ({', '.join(about)})"
 

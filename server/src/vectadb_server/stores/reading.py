@@ -36,7 +36,7 @@ _OF_TRACES = f"SELECT {rows.WHOLE} FROM event WHERE trace IN $traces"  # noqa: S
 
 def _event(row: Sequence[Any], day: str) -> Event:
     found = rows.whole(row, day)
-    assert found is not None  # the index of times has no stubs
+    assert found is not None  # no stub: the index of times has none
     return found.event
 
 
@@ -70,11 +70,10 @@ class Reading(RecordReader):
                 {"ids": [record("home", UUID(event_id))]},
             )
         for day in home or reversed(await self._segments.days()):
-            async for head, *values in self._rows(day, [event_id], f"VALUE [head, {rows.COLUMNS}]"):
-                found = rows.whole(values, day)
-                if found is not None:
-                    return found.event
-                return next(iter(await self.events_of([rows.unpacked(head)])), None)
+            async for row in self._rows(day, [event_id], rows.WHOLE):
+                if (stub := rows.stub(row)) is not None:
+                    return next(iter(await self.events_of([stub[1]])), None)
+                return _event(row, day)
         return None
 
     async def events_of(self, keys: Sequence[tuple[str, str]]) -> list[Event]:

@@ -213,7 +213,7 @@ def whole(values: Sequence[Any], day: str) -> StoredEvent | None:
 
 def stub(values: Sequence[Any]) -> tuple[str, Key] | None:
     """Return of ``WHOLE`` columns a stub's id and its head; ``None`` for an event."""
-    reference, size, head = values[0], values[8], values[9]
+    reference, *_, size, head, _, _, _ = values
     return None if size else (str(key_of(reference)), unpacked(head))
 
 
