@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -91,6 +92,13 @@ async def test_traces_by_what_is_in_them(client: Any, unique: Any) -> None:
     assert hour == {"start": "2026-01-31T12:00:00.000000Z", "traces": 2, "failed": 1}
     assert (await client.ok("/api/v1/stats/traces", **day, type="tool_call"))["traces"] == 1
     assert (await client.ok(TRACES, session=unique, tool="look_up"))["traces"][0]["tools"] == ["look_up"]
+
+
+async def test_a_trace_that_has_not_ended_goes_on(client: Any, unique: Any) -> None:
+    begun = {"timestamp": datetime.now(UTC).isoformat(), "event_type": "agent_start", "session_id": unique}
+    await client.take({**begun, "trace_id": f"{unique}-open"}, {**at(0), "session_id": unique, "trace_id": unique})
+    page = await client.ok(TRACES, session=unique, active_since="now")
+    assert [trace["status"] for trace in page["traces"]] == ["running"]
 
 
 async def test_chosen_fields(client: Any, unique: Any) -> None:
