@@ -8,9 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from qdrant_client import QdrantClient
 
+from vectadb_server.embedding import Elsewhere
 from vectadb_server.stores.base import SearchFilter, SearchUnavailable
 from vectadb_server.stores.edge import EdgeSearch, IndexRefused
+from vectadb_server.stores.qdrant import RemoteIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +81,15 @@ async def test_two_servers_share_a_collection(facade: Any, tmp_path: Path, make:
         assert len(await second.search("load", mode="hybrid", where=EVERYTHING, limit=5)) == 1
     finally:
         await asyncio.gather(first.close(), second.close())
+
+
+def test_a_collection_that_another_server_has_just_made_is_used(facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = RemoteIndex(facade.at("made"), Elsewhere("any", 4))
+    monkeypatch.setattr(QdrantClient, "collection_exists", lambda _self, _name: False)  # as it was a moment before
+    second = RemoteIndex(facade.at("made"), Elsewhere("any", 4))
+    assert second.generation == first.generation
+    second.close()
+    first.close()
 
 
 async def test_a_wrong_key_is_named_and_not_shown(facade: Any, tmp_path: Path) -> None:

@@ -83,8 +83,9 @@ def until(question: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with Engine(tmp_path / "engine") as running:
+def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """On disk; in memory where a test asks for that (``indirect``)."""
+    with Engine(None if getattr(request, "param", "disk") == "memory" else tmp_path / "engine") as running:
         yield running
 
 

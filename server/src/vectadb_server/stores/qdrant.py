@@ -39,6 +39,7 @@ _META = uuid.UUID("6f7b1c52-5d0e-4b8e-9a52-0f6f3f1f7c11")
 _SCROLL = 1_000  # points read at once
 _TIMEOUT = 20  # seconds for one request
 _MOST_DAYS = 100_000
+_MADE_ALREADY = 409  # what Qdrant answers to who makes a collection that another server has just made
 _SETTLING = 5.0  # seconds that another server, which has just made the collection, has to say so
 
 
@@ -177,7 +178,11 @@ class RemoteIndex:
         """Return the generation of the collection, made if there is none."""
         ours = Meta(FORMAT, self._embedder.name, self._embedder.size, time.time_ns() // 1000)
         if not self._client.collection_exists(self._name):
-            return self._make(ours)
+            try:
+                return self._make(ours)
+            except UnexpectedResponse as error:
+                if error.status_code != _MADE_ALREADY:
+                    raise
         found = self._meta()
         if found is None:
             raise IndexUnusable(
