@@ -35,10 +35,12 @@ def install() -> None:
 class Engine:
     """``with Engine(directory) as engine``: it listens at :attr:`url`, and keeps what it has in the directory.
 
-    Without a directory it keeps everything in memory.
+    Without a directory it keeps everything in memory. ``isolated``: transactions are run one after the other, since core
+    3.0 does not keep them apart if they commit at the same moment.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, *, isolated: bool = False) -> None:
+        self._isolated = isolated
         self._store = "mem://" if directory is None else f"surrealkv://{directory}"
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -62,6 +64,7 @@ class Engine:
         """Start it and wait until it listens."""
         assert self._process is None
         command = [_NODE, HERE / "serve.mjs", self._store, str(self._port), USER, PASSWORD]
+        command += ["isolated"] if self._isolated else []
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], _PATIENCE)

@@ -84,8 +84,8 @@ def until(question: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """On disk; in memory where a test asks for that (``indirect``)."""
-    with Engine(None if getattr(request, "param", "disk") == "memory" else tmp_path / "engine") as running:
+    """It keeps transactions apart where a test asks for that (``indirect``)."""
+    with Engine(tmp_path / "engine", isolated=getattr(request, "param", "") == "isolated") as running:
         yield running
 
 

@@ -1,6 +1,9 @@
 // A SurrealDB server for tests: the real engine (core 3.x) with its own sessions, users and disk, at ws://…/rpc.
 //
-//   node serve.mjs <surrealkv://… or mem://> <port, 0: a free one> <user> <password>
+//   node serve.mjs <surrealkv://… or mem://> <port, 0: a free one> <user> <password> [isolated]
+//
+// Core 3.0 lets two transactions commit the same new rows if they do so at the same moment (docs/scaling.md). `isolated`:
+// transactions are run one after the other, as if it did not.
 //
 // It prints its port once it listens. What the released server does and this does not: TLS, HTTP, a cluster.
 import { argon2Sync, randomBytes } from "node:crypto";
@@ -8,7 +11,7 @@ import { NodeEngine } from "@surrealdb/node";
 import { CborCodec } from "surrealdb";
 import { WebSocketServer } from "ws";
 
-const [url, port, user, password] = process.argv.slice(2);
+const [url, port, user, password, isolated] = process.argv.slice(2);
 if (!/^\w+$/.test(`${user}${password}`)) throw new Error("user and password: letters and digits, please");
 
 // The driver encodes requests and decodes replies; ours are encoded already, and replies stay so.
@@ -35,6 +38,9 @@ const SESSION = Buffer.concat([Buffer.from([0x67]), Buffer.from("session"), Buff
 const [ID, RESULT] = [Buffer.from("\x62id"), Buffer.from("\x66result")];
 const REFUSED = { error: { code: -32000, kind: "NotAllowed", message: "IAM error: Not enough permissions" } };
 
+let last = Promise.resolve();
+const inTurn = (run) => (last = last.then(run, run));
+
 const server = new WebSocketServer({ port: Number(port), host: "127.0.0.1", path: "/rpc", maxPayload: 2 ** 28 });
 server.on("listening", () => console.log(server.address().port));
 server.on("connection", (socket) => {
@@ -48,7 +54,8 @@ server.on("connection", (socket) => {
     await attached;
     const method = signedIn ? undefined : cbor.decode(bytes).method;
     const allowed = signedIn || ["ping", "version", "signin"].includes(method);
-    const reply = Buffer.from(allowed ? await execute(ours(bytes)) : cbor.encode(REFUSED));
+    const run = () => (allowed ? execute(ours(bytes)) : cbor.encode(REFUSED));
+    const reply = Buffer.from(await (isolated && bytes.includes("BEGIN") ? inTurn(run) : run()));
     if (method === "signin") signedIn = !failed(reply);
     const id = bytes.subarray(4, 5 + (bytes[4] & 0x1f));
     const [pairs, rest] = failed(reply) ? [[], reply.subarray(1)] : [[RESULT], reply];
