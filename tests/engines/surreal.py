@@ -35,8 +35,8 @@ def install() -> None:
 class Engine:
     """``with Engine(directory) as engine``: it listens at :attr:`url`, and keeps what it has in the directory.
 
-    Without a directory it keeps everything in memory. ``isolated``: transactions are run one after the other, since core
-    3.0 does not keep them apart if they commit at the same moment.
+    Without a directory it keeps everything in memory. ``isolated``: transactions are run one after the other, since
+    core 3.0 does not keep them apart if they commit at the same moment.
     """
 
     def __init__(self, directory: Path | None = None, *, isolated: bool = False) -> None:
