@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NATIVE := $(VENV)/.native
 ROOMS := core plugins/cloudwatch plugins/parsers plugins/processors plugins/sinks server
 SOURCES := core/src plugins/cloudwatch/src plugins/parsers/src plugins/processors/src plugins/sinks/src server/src
 
@@ -29,7 +30,7 @@ help:
 	@echo "make bench-ui  how quick the web page is, in a browser; make screenshots: pictures of all its views"
 	@echo "make install the virtual environment .venv with everything in it (the others do this themselves)"
 
-install: $(INSTALLED) $(PAGE)
+install: $(INSTALLED) $(NATIVE) $(PAGE)
 
 # uv lives inside the environment: it makes the one install of everything a matter of seconds.
 $(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
@@ -38,6 +39,18 @@ $(INSTALLED): constraints.txt requirements-dev.txt $(ROOMS:%=%/pyproject.toml)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 	@echo "installing into $(VENV) …"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --requirement requirements-dev.txt $(ROOMS:%=--editable %)
+	@touch $@
+
+# What of the server is compiled. It takes a Rust toolchain; without one the server does the same, in more time.
+$(NATIVE): $(INSTALLED) native/Cargo.toml native/pyproject.toml $(wildcard native/src/*.rs)
+	@if ! command -v cargo > /dev/null; then \
+	    echo "no cargo here: the server runs without vectadb-native"; \
+	else \
+	    echo "compiling vectadb-native …"; \
+	    $(BIN)/uv pip install --quiet --python $(BIN)/python --build-constraint constraints.txt \
+	        --reinstall-package vectadb-native ./native \
+	    || echo "it did not compile (see above): the server runs without vectadb-native"; \
+	fi
 	@touch $@
 
 # The page's files travel in the server's wheel; its types of the API follow the server by `make page-types`.
@@ -52,7 +65,7 @@ page-types: $(INSTALLED)
 	@$(BIN)/python server/ui/build.py types
 
 # Compiled modules are kept whatever the environment says: half of a second start would be compiling.
-demo: install
+demo: $(INSTALLED) $(PAGE)
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m demo
 
 # Three at a time, since much of it waits for programs; in one process: make test ARGS="-n 0". Compiled modules are kept
@@ -71,7 +84,7 @@ coverage: install
 	$(BIN)/coverage report --include='core/src/*' --fail-under=95
 	$(BIN)/coverage report --fail-under=90
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 # How quick the page is in a browser; and pictures of all its views, to be looked at.
@@ -81,7 +94,7 @@ bench-ui: install
 screenshots: install
 	@$(BIN)/python -m server.tests.page.screenshots
 
-chaos: $(INSTALLED)
+chaos: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 accuracy: $(INSTALLED)
@@ -102,6 +115,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(SOURCES) $(wildcard examples/*/*.py) benchmarks demo docs
 	$(BIN)/python server/ui/build.py check
+	@if command -v cargo > /dev/null; then set -x; \
+	    cargo fmt --manifest-path native/Cargo.toml --check && \
+	    cargo clippy --quiet --release --manifest-path native/Cargo.toml -- --deny warnings; fi
 
 clean:
-	rm -rf $(VENV) .venv-recordings .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf native/target $(VENV) .venv-recordings .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.processes import BIN, Process, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
@@ -29,11 +29,11 @@ def get(port: int, path: str) -> Any:
 
 
 @contextlib.contextmanager
-def serving(directory: Path) -> Iterator[tuple[Process, int]]:
+def serving(directory: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[Process, int]]:
     """Run a server on ``directory`` while the block lasts, from when it is ready; yield it and its port."""
     port = free_port()
     command = [BIN / "vectadb", "serve", "--port", port, "--data-dir", directory / "data", "--log-level", "warning"]
-    with running(command) as server:
+    with running(command, environment=environment) as server:
         server.wait_until(lambda: _ready(port), "vectadb serve to be ready")
         yield server, port
 

@@ -66,6 +66,7 @@ ENGINES = {
     "qdrant_edge": "vectadb_server",
     "qdrant_client": "vectadb_server",
     "wordllama": "vectadb_server",
+    "vectadb_native": "vectadb_server",
 }
 
 

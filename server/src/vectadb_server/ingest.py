@@ -26,6 +26,7 @@ from vectadb_server.planning import Plan, all_new
 from vectadb_server.stores import tombstones
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import start_of
+from vectadb_server.wire import decode_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from vectadb_server.blocks import Key, Row, Verdict
     from vectadb_server.expiry import Expired
     from vectadb_server.model import Event
+    from vectadb_server.plain import Plain
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.wire import Options
@@ -77,10 +79,10 @@ class Ingest:
         """Whether as many batches as may be are being stored at once, or were a moment ago."""
         return self._slots.locked() or time.monotonic() - self._full < _MOMENT
 
-    async def ingest(self, events: Sequence[Event], options: Options) -> list[Outcome]:
+    async def ingest(self, events: Sequence[Event], options: Options, plain: Plain | None = None) -> list[Outcome]:
         """Store the events; the outcomes come in their order, when all that is accepted is durable.
 
-        ``trace``, ``basis`` and ``created_at`` of the events are set.
+        Those of the plain events come behind the others. ``trace``, ``basis`` and ``created_at`` of the events are set.
 
         Raises:
             StoreUnavailable: nothing is known to be stored; send the same batch again.
@@ -88,14 +90,16 @@ class Ingest:
         now = time.time_ns() // 1000
         expired = await self._expired()
         horizon = expired.horizon.every
+        if plain is not None and not _all_taken(plain, expired):
+            events, plain = [*events, *decode_plain(plain)], None
         outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
         taken = [index for index, event in enumerate(events) if event.recorded >= horizon]
-        if not taken:
+        if not taken and plain is None:
             return outcomes
         batch = [events[index] for index in taken]
         for event in batch:
             event.created_at = now
-        async with self._alone(batch), self._slots:
+        async with self._alone(batch, plain), self._slots:
             if self._slots.locked():
                 self._full = time.monotonic()
             homes = await self._store.claim(homeless(batch))
@@ -110,15 +114,17 @@ class Ingest:
                 order = sorted(range(len(batch)), key=buried.__contains__)
                 taken = [taken[index] for index in order]
                 batch, rows = [batch[index] for index in order], [rows[index] for index in order]
-            stored = await self._stored(batch, rows, options, len(batch) - len(buried)) if batch else []
-        for index, outcome in zip(taken, stored, strict=True):
+            stored = await self._stored(batch, rows, options, len(batch) - len(buried), plain)
+        for index, outcome in zip(taken, stored, strict=False):
             outcomes[index] = outcome
-        return outcomes
+        return [*outcomes, *stored[len(taken) :]]
 
     @asynccontextmanager
-    async def _alone(self, batch: Sequence[Event]) -> AsyncIterator[None]:
+    async def _alone(self, batch: Sequence[Event], plain: Plain | None) -> AsyncIterator[None]:
         """Batches of this process that share records go one after the other: cheaper than to collide."""
         claimed = {event_id for event in batch for event_id in (event.event_id, *event.record_ids)}
+        if plain is not None:
+            claimed.update(plain.ids)
         async with self._freed:
             await self._freed.wait_for(lambda: self._busy.isdisjoint(claimed))
             self._busy |= claimed
@@ -151,17 +157,39 @@ class Ingest:
         return found
 
     async def _stored(
-        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int
+        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int, plain: Plain | None
     ) -> list[Outcome]:
-        """Store the first ``standing`` of the events; what the others would have taken is held from now on."""
+        """Store the plain events and the first ``standing`` of the others.
+
+        What the remaining ones would have taken is held from now on. The outcomes of the plain ones come last.
+        """
         # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
-        simple = all(row.size == 1 and not row.is_extra for row in rows) and len({row.key for row in rows}) == len(rows)
+        ids = [*(row.key[1] for row in rows), *(() if plain is None else plain.ids)]
+        simple = all(row.size == 1 and not row.is_extra for row in rows) and len(set(ids)) == len(ids)
         written: set[Key] = set()
         if simple and standing == len(batch):
             try:
-                return await self._all_new(batch, rows, options, written)
+                return await self._all_new(batch, rows, options, written, plain)
             except Conflict:
                 pass
+        if plain is None:
+            return await self._placed(batch, rows, options, standing, written)
+        first = decode_plain(plain)
+        for event in first:
+            event.created_at = plain.now
+        outcomes = await self._placed(
+            [*first, *batch],
+            [*(arriving(event, {}) for event in first), *rows],
+            options,
+            len(first) + standing,
+            written,
+        )
+        return [*outcomes[len(first) :], *outcomes[: len(first)]]
+
+    async def _placed(
+        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int, written: set[Key]
+    ) -> list[Outcome]:
+        """As :meth:`_stored`, by the rule of blocks; ``written`` were stored in this batch already."""
         for attempt in range(ATTEMPTS):
             heads = {row.head for row in rows if row.head is not None}
             replacing = [row for row in rows if row.size > 1 or row.read_at]
@@ -191,7 +219,12 @@ class Ingest:
         ]
 
     async def _all_new(
-        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, written: set[Key]
+        self,
+        batch: Sequence[Event],
+        rows: Sequence[Row],
+        options: Options,
+        written: set[Key],
+        plain: Plain | None,
     ) -> list[Outcome]:
         """Store events of one record each as if none were held: it is what nearly every batch comes to.
 
@@ -199,10 +232,16 @@ class Ingest:
             Conflict: some are held; ``written`` has those of the days that were stored all the same.
         """
         await self._attribute(batch, options)
-        for day, write in all_new(batch, rows, options).items():
+        for day, write in all_new(batch, rows, options, plain).items():
             await self._store.commit(day, write)
             written.update(row.key for row in rows if row.key[0] == day)
-        return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
+            if plain is not None and write.encoded is not None:
+                written.update((day, event_id) for event_id in plain.ids)
+        outcomes = [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
+        if plain is not None:
+            traces = zip(plain.ids, plain.traces, strict=True)
+            outcomes += [Outcome(event_id, "accepted", trace, plain.now) for event_id, trace in traces]
+        return outcomes
 
     async def _write(self, plan: Plan, written: set[Key]) -> None:
         if not plan.changed:
@@ -221,6 +260,12 @@ class Ingest:
         if breaks := breaks_needed(known):
             known = [*known, *await self._store.boundaries(breaks, settled=False)]
         attribute(events, Boundaries(known), auto_create_traces=auto)
+
+
+def _all_taken(plain: Plain, expired: Expired) -> bool:
+    """Whether nothing that is over can be among them."""
+    horizon = expired.horizon
+    return plain.recorded >= horizon.every and not horizon.types and expired.erased.keys().isdisjoint(plain.traces)
 
 
 def _outcome(event: Event, row: Row, verdict: Verdict, held: Mapping[Key, HeldRow], written: set[Key]) -> Outcome:

@@ -10,9 +10,10 @@ import msgspec
 from vectadb_server.attribution import boundary_of, explicit
 from vectadb_server.blocks import ERASED
 from vectadb_server.stores import minutes
-from vectadb_server.stores.digests import Totals
-from vectadb_server.stores.minutes import Changes
-from vectadb_server.stores.rows import HeldRow, event_row, mark_of, marked, stub_row
+from vectadb_server.stores.digests import GroupHour, Totals
+from vectadb_server.stores.engine import Encoded
+from vectadb_server.stores.minutes import Changes, Kind
+from vectadb_server.stores.rows import HeldRow, day_of, event_row, mark_of, marked, stub_row
 from vectadb_server.stores.writes import Entry, Write
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vectadb_server.attribution import Boundary
     from vectadb_server.blocks import Key, Row
     from vectadb_server.model import Event
-    from vectadb_server.stores.minutes import Kind
+    from vectadb_server.plain import Plain
     from vectadb_server.wire import Options
 
 _STAGES = 3
@@ -166,11 +167,25 @@ def counted_as(event: Event) -> Kind:
     return minutes.kind_of(event.timestamp, event.agent_id, event.event_type)
 
 
-def all_new(batch: Sequence[Event], rows: Sequence[Row], options: Options) -> dict[str, Write]:
+def all_new(
+    batch: Sequence[Event], rows: Sequence[Row], options: Options, plain: Plain | None = None
+) -> dict[str, Write]:
     """Return the transactions, by day, that store events of one record each, none of which is held."""
     writes: dict[str, Write] = {}
     digests: dict[str, Totals] = defaultdict(Totals)
     counts: dict[str, Changes] = defaultdict(Changes)
+    if plain is not None:
+        day = day_of(plain.recorded)
+        writes[day] = Write(
+            encoded=Encoded(len(plain.ids), plain.rows),
+            entry=Entry(events=[*plain.ids], traces=[*plain.traces]),
+            least=plain.least,
+            most=plain.most,
+        )
+        for group, count, total in plain.digests:
+            digests[day].add(GroupHour(*group), count, total)
+        for kind, event_ids in plain.kinds:
+            counts[day].come_all(Kind(*kind), event_ids)
     for event, row in zip(batch, rows, strict=True):
         day, event_id = row.key
         if day not in writes:

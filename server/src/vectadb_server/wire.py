@@ -26,11 +26,14 @@ from vectadb_server import ids
 from vectadb_server.batches import BadRequest, cut, found
 from vectadb_server.escapes import held, held_name, held_value, sendable, suspect
 from vectadb_server.model import Event, Source
+from vectadb_server.plain import read as read_plain
 from vectadb_server.shapes import MAX_DEPTH, TIME, TOO_DEEP, Refused, WireBatch, WireEvent, WireSource, read_event
 from vectadb_server.times import parse_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from vectadb_server.plain import Plain
 
 __all__ = [
     "SMALLER",
@@ -40,6 +43,7 @@ __all__ = [
     "Options",
     "decode_batch",
     "decode_event",
+    "decode_plain",
     "encode_event",
     "sendable",
 ]
@@ -66,12 +70,18 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Decoded(msgspec.Struct):
-    """A batch, sorted out: ``events[i]`` came at index ``indexes[i]``; every other index is in ``errors``."""
+    """A batch, sorted out: ``events[i]`` came at index ``indexes[i]``; all others are in ``errors`` or ``plain``."""
 
     events: list[Event]
     indexes: list[int]
     errors: list[EventError]
     options: Options
+    plain: Plain | None = None
+
+    @property
+    def places(self) -> list[int]:
+        """Indexes of all that are taken: ``events``, then the plain ones."""
+        return self.indexes if self.plain is None else [*self.indexes, *self.plain.indexes]
 
 
 _batch = msgspec.json.Decoder(WireBatch)
@@ -86,8 +96,11 @@ def decode_batch(
     idempotency_key: str | None = None,
     max_event_bytes: int = MAX_EVENT_BYTES,
     max_events: int | None = None,
+    now: int | None = None,
 ) -> Decoded:
     """Decode the body of ``POST /api/v1/events/batch``: every event in it becomes an ``Event`` or an error.
+
+    Given ``now``, microseconds since the epoch, plain events may become rows at once (:mod:`~vectadb_server.plain`).
 
     Events with neither ``event_id`` nor ``source.log_id`` take their ids from ``idempotency_key`` and their index, or
     get new ones without it. ``trace``, ``basis`` and ``created_at`` are left to others.
@@ -97,11 +110,17 @@ def decode_batch(
             (422), or there are more than ``max_events`` (413).
     """
     body = body.removeprefix(_BOM)
-    items, options, dirty = _items(body, max_event_bytes)
-    if max_events is not None and len(items) > max_events:
-        raise BadRequest(413, "events", f"found {len(items):,}; expected at most {max_events:,}. {SMALLER}")
-    decoded = Decoded([], [], [], _options(options))
-    for index, item in enumerate(items):
+    plain = None if now is None else read_plain(body, now, max_event_bytes)
+    items: Iterable[tuple[int, WireEvent | bytes]]
+    if plain is not None:
+        items, count, options, dirty = plain.left, plain.count, None, False
+    else:
+        given, options, dirty = _items(body, max_event_bytes)
+        items, count = enumerate(given), len(given)
+    if max_events is not None and count > max_events:
+        raise BadRequest(413, "events", f"found {count:,}; expected at most {max_events:,}. {SMALLER}")
+    decoded = Decoded([], [], [], _options(options), plain)
+    for index, item in items:
         try:
             if isinstance(item, WireEvent):
                 event = _event(item, dirty, idempotency_key, index)
@@ -113,6 +132,12 @@ def decode_batch(
             decoded.events.append(event)
             decoded.indexes.append(index)
     return decoded
+
+
+def decode_plain(plain: Plain) -> list[Event]:
+    """Decode plain events after all, for what their rows alone do not tell; as :func:`decode_batch` does."""
+    pieces = zip(plain.indexes, plain.pieces(), strict=True)
+    return [_alone(piece, f"events[{index}]", None, index, len(piece)) for index, piece in pieces]
 
 
 def decode_event(body: bytes, *, idempotency_key: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> Event:
@@ -248,7 +273,7 @@ def _moment(text: str, step: str) -> int:
 
 def _source(wire: WireSource, dirty: bool) -> tuple[Source, list[str] | None]:
     """The source, and the ids it gives its records, head first: ``None`` where it has no ``log_id``."""
-    part = "0" if wire.part is None else wire.part
+    part = "0" if wire.part is None or wire.part == "0" else wire.part  # the one text that is left out of rows
     log_ids, parts, timestamps = _block(wire, part)
     timestamp = None if wire.timestamp is None else _moment(wire.timestamp, ".source.timestamp")
     if timestamp is None and timestamps:

@@ -99,6 +99,10 @@ class Changes:
         """One more event of the kind."""
         self._came[kind].append(event_id)
 
+    def come_all(self, kind: Kind, event_ids: Iterable[str]) -> None:
+        """So many more of it."""
+        self._came[kind].extend(event_ids)
+
     def go(self, kind: Kind, event_id: str) -> None:
         """One less."""
         self._went[kind].add(event_id)

@@ -328,11 +328,11 @@ class SurrealStore(WorkLists):
         sql, values = statements(write)
         if write.least is not None and write.most is not None:
             await self._segments.widen(day, write.least, write.most)
-        counts = self.row_counts if write.insert or write.remove else None
+        counts = self.row_counts if write.inserted or write.remove else None
         if counts is not None:
             await counts.writing(day)
         said: dict[str, tracing.Attribute] = {"db.system.name": "surrealdb", "db.namespace": day}
-        said["db.operation.batch.size"] = len(write.insert)
+        said["db.operation.batch.size"] = write.inserted
         try:
             with tracing.span("record commit", said, kind="client"), self._marking(day, write, values):
                 async with self._segments.use(day, make=True) as db:

@@ -11,7 +11,7 @@ from vectadb_server import ids
 from vectadb_server.attribution import Boundary
 from vectadb_server.blocks import Version
 from vectadb_server.stores import rows
-from vectadb_server.stores.engine import Rows, record
+from vectadb_server.stores.engine import Encoded, Rows, record
 from vectadb_server.stores.rows import HeldRow
 
 
@@ -34,11 +34,14 @@ class Entry(msgspec.Struct, omit_defaults=True):
 class Write(msgspec.Struct):
     """One transaction in one day. ``unchanged``: rows that must still be as they were read.
 
+    ``encoded``: rows to insert, as ``insert``, that the engine's form is made of already.
+
     ``nameless``: boundaries that stay where they are and lose what people read. ``erased``: of the records in the
     digest, those that no event tells of any more.
     """
 
     insert: list[dict[str, Any]] = []
+    encoded: Encoded | None = None
     change: list[dict[str, Any]] = []
     remove: list[str] = []
     unchanged: list[HeldRow] = []
@@ -53,6 +56,11 @@ class Write(msgspec.Struct):
     entry: Entry | None = None
     least: int | None = None
     most: int | None = None
+
+    @property
+    def inserted(self) -> int:
+        """How many rows are inserted."""
+        return len(self.insert) + (0 if self.encoded is None else self.encoded.count)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -92,6 +100,7 @@ def statements(write: Write) -> tuple[list[str], dict[str, Any]]:
             for row in (held.row,)
         ]
     add("INSERT INTO event $insert RETURN NONE", "insert", Rows(write.insert))
+    add("INSERT INTO event $encoded RETURN NONE", "encoded", write.encoded)
     changes = [{**row, "id": record("event", row["id"])} for row in write.change]
     add("FOR $c IN $change { UPSERT $c.id REPLACE $c RETURN NONE }", "change", changes)
     add("DELETE $remove RETURN NONE", "remove", [rows.event_ref(event_id) for event_id in write.remove])
