@@ -13,7 +13,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from vectadb_server import __version__, cli_events, cli_keys, cli_moving, cli_reads, cli_serve, cli_upkeep
+from vectadb_server import __version__, cli_events, cli_keys, cli_moving, cli_reads, cli_serve, cli_upkeep, plain
 from vectadb_server.cli_client import CANNOT_WORK, SECOND_SIGNAL, WRONG_USE, CommandError
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 1 cannot work, 2 wrong settings or usage, 3 check found differences, 130 "
         "interrupted, or stopped by a second signal.",
     )
-    parser.add_argument("--version", action="version", version=f"vectadb {__version__}")
+    compiled = " with vectadb-native" if plain.installed() else ""
+    parser.add_argument("--version", action="version", version=f"vectadb {__version__}{compiled}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for family in _FAMILIES:
         family.add(commands)

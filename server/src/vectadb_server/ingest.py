@@ -26,7 +26,6 @@ from vectadb_server.planning import Plan, all_new
 from vectadb_server.stores import tombstones
 from vectadb_server.stores.engine import Conflict
 from vectadb_server.stores.rows import start_of
-from vectadb_server.wire import decode_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from vectadb_server.plain import Plain
     from vectadb_server.stores.rows import HeldRow
     from vectadb_server.stores.surreal import SurrealStore
-    from vectadb_server.wire import Options
+    from vectadb_server.wire import Among, Options
 
 Status = Literal["accepted", "duplicate", "expired", "failed"]
 
@@ -79,26 +78,42 @@ class Ingest:
         """Whether as many batches as may be are being stored at once, or were a moment ago."""
         return self._slots.locked() or time.monotonic() - self._full < _MOMENT
 
-    async def ingest(self, events: Sequence[Event], options: Options, plain: Plain | None = None) -> list[Outcome]:
-        """Store the events; the outcomes come in their order, when all that is accepted is durable.
+    async def ingest(self, events: Sequence[Event], options: Options, among: Among | None = None) -> list[Outcome]:
+        """Store the events, and the plain ones that they are among; the outcomes come in the order of the batch.
 
-        Those of the plain events come behind the others. ``trace``, ``basis`` and ``created_at`` of the events are set.
+        They come when all that is accepted is durable. ``trace``, ``basis`` and ``created_at`` of the events are set.
 
         Raises:
             StoreUnavailable: nothing is known to be stored; send the same batch again.
         """
+        written: set[Key] = set()
+        outcomes = await self._ingest(events, options, among, written)
+        if outcomes is None:
+            assert among is not None
+            outcomes = await self._ingest(among.all(events), options, None, written)
+            assert outcomes is not None
+        return outcomes
+
+    async def _ingest(
+        self, events: Sequence[Event], options: Options, among: Among | None, written: set[Key]
+    ) -> list[Outcome] | None:
+        """As :meth:`ingest`; ``None``: something is not new, and the plain events are to come as events.
+
+        ``written``: what was stored of this batch.
+        """
         now = time.time_ns() // 1000
         expired = await self._expired()
         horizon = expired.horizon.every
-        if plain is not None and not _all_taken(plain, expired):
-            events, plain = [*events, *decode_plain(plain)], None
+        if among is not None and not _all_taken(among.plain, expired):
+            return None
         outcomes = [Outcome(event.event_id, "expired", created_at=now) for event in events]
         taken = [index for index, event in enumerate(events) if event.recorded >= horizon]
-        if not taken and plain is None:
+        if not taken and among is None:
             return outcomes
         batch = [events[index] for index in taken]
         for event in batch:
             event.created_at = now
+        plain = None if among is None else among.plain
         async with self._alone(batch, plain), self._slots:
             if self._slots.locked():
                 self._full = time.monotonic()
@@ -114,10 +129,18 @@ class Ingest:
                 order = sorted(range(len(batch)), key=buried.__contains__)
                 taken = [taken[index] for index in order]
                 batch, rows = [batch[index] for index in order], [rows[index] for index in order]
-            stored = await self._stored(batch, rows, options, len(batch) - len(buried), plain)
-        for index, outcome in zip(taken, stored, strict=False):
+            stored = None if buried else await self._all_new(batch, rows, options, plain, written)
+            if stored is None:
+                if among is not None:
+                    return None
+                stored = await self._placed(batch, rows, options, len(batch) - len(buried), written)
+        for index, outcome in zip(taken, stored, strict=True):
             outcomes[index] = outcome
-        return [*outcomes, *stored[len(taken) :]]
+        if among is None:
+            return outcomes
+        named = zip(among.plain.ids, among.plain.traces, strict=True)
+        made = [Outcome(event_id, "accepted", trace, among.plain.now) for event_id, trace in named]
+        return among.merged(outcomes, made)
 
     @asynccontextmanager
     async def _alone(self, batch: Sequence[Event], plain: Plain | None) -> AsyncIterator[None]:
@@ -156,40 +179,10 @@ class Ingest:
         await tombstones.extend(self._store.segments, days)
         return found
 
-    async def _stored(
-        self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int, plain: Plain | None
-    ) -> list[Outcome]:
-        """Store the plain events and the first ``standing`` of the others.
-
-        What the remaining ones would have taken is held from now on. The outcomes of the plain ones come last.
-        """
-        # A single record is a duplicate or new, and inserting says which: mostly all are new, and nothing is read.
-        ids = [*(row.key[1] for row in rows), *(() if plain is None else plain.ids)]
-        simple = all(row.size == 1 and not row.is_extra for row in rows) and len(set(ids)) == len(ids)
-        written: set[Key] = set()
-        if simple and standing == len(batch):
-            try:
-                return await self._all_new(batch, rows, options, written, plain)
-            except Conflict:
-                pass
-        if plain is None:
-            return await self._placed(batch, rows, options, standing, written)
-        first = decode_plain(plain)
-        for event in first:
-            event.created_at = plain.now
-        outcomes = await self._placed(
-            [*first, *batch],
-            [*(arriving(event, {}) for event in first), *rows],
-            options,
-            len(first) + standing,
-            written,
-        )
-        return [*outcomes[len(first) :], *outcomes[: len(first)]]
-
     async def _placed(
         self, batch: Sequence[Event], rows: Sequence[Row], options: Options, standing: int, written: set[Key]
     ) -> list[Outcome]:
-        """As :meth:`_stored`, by the rule of blocks; ``written`` were stored in this batch already."""
+        """Store the first ``standing`` of the events; what the others would have taken is held from now on."""
         for attempt in range(ATTEMPTS):
             heads = {row.head for row in rows if row.head is not None}
             replacing = [row for row in rows if row.size > 1 or row.read_at]
@@ -223,25 +216,27 @@ class Ingest:
         batch: Sequence[Event],
         rows: Sequence[Row],
         options: Options,
-        written: set[Key],
         plain: Plain | None,
-    ) -> list[Outcome]:
+        written: set[Key],
+    ) -> list[Outcome] | None:
         """Store events of one record each as if none were held: it is what nearly every batch comes to.
 
-        Raises:
-            Conflict: some are held; ``written`` has those of the days that were stored all the same.
+        A single record is a duplicate or new, and inserting says which. ``None``: not all are single and new;
+        ``written`` has those of the days that were stored all the same.
         """
+        ids = [*(row.key[1] for row in rows), *(() if plain is None else plain.ids)]
+        if any(row.size != 1 or row.is_extra for row in rows) or len(set(ids)) < len(ids):
+            return None
         await self._attribute(batch, options)
-        for day, write in all_new(batch, rows, options, plain).items():
-            await self._store.commit(day, write)
-            written.update(row.key for row in rows if row.key[0] == day)
-            if plain is not None and write.encoded is not None:
-                written.update((day, event_id) for event_id in plain.ids)
-        outcomes = [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
-        if plain is not None:
-            traces = zip(plain.ids, plain.traces, strict=True)
-            outcomes += [Outcome(event_id, "accepted", trace, plain.now) for event_id, trace in traces]
-        return outcomes
+        try:
+            for day, write in all_new(batch, rows, options, plain).items():
+                await self._store.commit(day, write)
+                written.update(row.key for row in rows if row.key[0] == day)
+                if plain is not None and write.encoded is not None:
+                    written.update((day, event_id) for event_id in plain.ids)
+        except Conflict:
+            return None
+        return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]
 
     async def _write(self, plan: Plan, written: set[Key]) -> None:
         if not plan.changed:

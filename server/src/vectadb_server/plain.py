@@ -21,19 +21,20 @@ FORM = 1
 """Of the rows that are made. ``vectadb-native`` makes rows of one form, and is not used where it is another."""
 
 
-def _imported() -> Any:
-    if importlib.util.find_spec("vectadb_native") is None:
-        return None
-    native = importlib.import_module("vectadb_native")
-    return native if native.FORM == FORM else None
-
-
-_native = _imported()
+_native: Any = importlib.import_module("vectadb_native") if importlib.util.find_spec("vectadb_native") else None
 
 
 def installed() -> bool:
     """Whether plain events are told apart; where not, all go the usual way."""
-    return _native is not None
+    return _native is not None and _native.FORM == FORM
+
+
+def misfit() -> str | None:
+    """Return, for people, why ``vectadb-native`` is there and not used; ``None``: it is used, or not there."""
+    if _native is None or installed():
+        return None
+    found = f"vectadb-native makes rows of form {_native.FORM}, and this server those of form {FORM}: it is not used"
+    return f"{found}. Next: pip install 'vectadb-server[native]'"
 
 
 def read(body: bytes, now: int, limit: int) -> Plain | None:
@@ -41,5 +42,5 @@ def read(body: bytes, now: int, limit: int) -> Plain | None:
 
     ``None``: none is plain, or ``vectadb-native`` is not there. An event of over ``limit`` bytes is not plain.
     """
-    found: Plain | None = None if _native is None else _native.read(body, now, limit)
+    found: Plain | None = _native.read(body, now, limit) if installed() else None
     return found

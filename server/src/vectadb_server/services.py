@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from vectadb_server.indexer import Lag
     from vectadb_server.ingest import Outcome
     from vectadb_server.model import Event
-    from vectadb_server.plain import Plain
     from vectadb_server.reindexing import Reindexer
     from vectadb_server.stores.base import RecordReader, SearchIndex
     from vectadb_server.stores.reports import ReportStore
     from vectadb_server.stores.space import Space
     from vectadb_server.stores.surreal import SurrealStore
     from vectadb_server.vitals import Vitals
-    from vectadb_server.wire import Options
+    from vectadb_server.wire import Among, Options
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ _log = logging.getLogger(__name__)
 class Taker(Protocol):
     """What the routes ask of ``ingest.Ingest``."""
 
-    async def ingest(self, events: Sequence[Event], options: Options, plain: Plain | None = None) -> list[Outcome]:
+    async def ingest(self, events: Sequence[Event], options: Options, among: Among | None = None) -> list[Outcome]:
         """Store the events; see :meth:`vectadb_server.ingest.Ingest.ingest`."""
         ...
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
-from vectadb_server import __version__, owner_socket, tracing
+from vectadb_server import __version__, owner_socket, plain, tracing
 from vectadb_server.app import application
 from vectadb_server.leaving import leave
 from vectadb_server.services import opened
@@ -148,6 +148,8 @@ def _say_ready(settings: Settings, sock: socket.socket, *, keyed: bool) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     if not settings.loopback and not keyed:
         _log.warning("anyone who reaches %s may read and write: there are no API keys", url)
+    if (told := plain.misfit()) is not None:
+        _log.warning("%s", told)
     if sys.stdout.isatty() and settings.log_format != "json":
         sys.stdout.write(f"VectaDB {__version__} listens on {url}  data in {settings.data_dir}\n")
         sys.stdout.flush()

@@ -18,7 +18,8 @@ What clients may rely on:
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -37,16 +38,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SMALLER",
+    "Among",
     "BadRequest",
     "Decoded",
     "EventError",
     "Options",
     "decode_batch",
     "decode_event",
-    "decode_plain",
     "encode_event",
     "sendable",
 ]
+
+T = TypeVar("T")
 
 MAX_EVENT_BYTES = 8 * 2**20
 MAX_KEY_BYTES = 1024
@@ -69,19 +72,32 @@ class Options(msgspec.Struct, frozen=True):
     extract_relationships: bool = True
 
 
+class Among(msgspec.Struct):
+    """Plain events, and at which indexes of their batch the other good ones are."""
+
+    plain: Plain
+    others: list[int]
+
+    def merged(self, others: Sequence[T], plain: Sequence[T]) -> list[T]:
+        """Return what there is for each of the other events and each plain one in the order of the batch."""
+        if not others:
+            return [*plain]
+        numbered = zip([*self.others, *self.plain.indexes], [*others, *plain], strict=True)
+        return [each for _, each in sorted(numbered, key=itemgetter(0))]
+
+    def all(self, others: Sequence[Event]) -> list[Event]:
+        """Return the others and, decoded after all, the plain events."""
+        return self.merged(others, [_alone(piece, "event", None, 0, len(piece)) for piece in self.plain.pieces()])
+
+
 class Decoded(msgspec.Struct):
-    """A batch, sorted out: ``events[i]`` came at index ``indexes[i]``; all others are in ``errors`` or ``plain``."""
+    """A batch, sorted out: every index is in ``indexes``, of ``events`` and the plain ones, or in ``errors``."""
 
     events: list[Event]
     indexes: list[int]
     errors: list[EventError]
     options: Options
-    plain: Plain | None = None
-
-    @property
-    def places(self) -> list[int]:
-        """Indexes of all that are taken: ``events``, then the plain ones."""
-        return self.indexes if self.plain is None else [*self.indexes, *self.plain.indexes]
+    among: Among | None = None
 
 
 _batch = msgspec.json.Decoder(WireBatch)
@@ -119,7 +135,7 @@ def decode_batch(
         items, count = enumerate(given), len(given)
     if max_events is not None and count > max_events:
         raise BadRequest(413, "events", f"found {count:,}; expected at most {max_events:,}. {SMALLER}")
-    decoded = Decoded([], [], [], _options(options), plain)
+    decoded = Decoded([], [], [], _options(options))
     for index, item in items:
         try:
             if isinstance(item, WireEvent):
@@ -131,13 +147,10 @@ def decode_batch(
         else:
             decoded.events.append(event)
             decoded.indexes.append(index)
+    if plain is not None:
+        decoded.among = Among(plain, decoded.indexes)
+        decoded.indexes = sorted([*decoded.indexes, *plain.indexes])
     return decoded
-
-
-def decode_plain(plain: Plain) -> list[Event]:
-    """Decode plain events after all, for what their rows alone do not tell; as :func:`decode_batch` does."""
-    pieces = zip(plain.indexes, plain.pieces(), strict=True)
-    return [_alone(piece, f"events[{index}]", None, index, len(piece)) for index, piece in pieces]
 
 
 def decode_event(body: bytes, *, idempotency_key: str | None = None, max_event_bytes: int = MAX_EVENT_BYTES) -> Event:

@@ -32,15 +32,13 @@ from vectadb_server.services import Services
 from vectadb_server.settings import Settings, Size
 from vectadb_server.stores.base import Cursor, DigestHour, HeldRecord, Hit, Page
 from vectadb_server.stores.tallies import Histogram, StartedTraces, Stats, StatsBucket
-from vectadb_server.wire import decode_plain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from vectadb_server.model import Event, Trace
-    from vectadb_server.plain import Plain
     from vectadb_server.stores.base import EventFilter, Group, Grouping, LogGroup, SearchFilter, TraceFilter
-    from vectadb_server.wire import Options
+    from vectadb_server.wire import Among, Options
 
 HOUR = 3_600_000_000
 DEADLINE = 30.0
@@ -70,8 +68,8 @@ class Memory:
         if name in self.failing:
             raise self.failing[name]
 
-    async def ingest(self, events: Sequence[Event], options: Options, plain: Plain | None = None) -> list[Outcome]:
-        events = [*events, *(() if plain is None else decode_plain(plain))]
+    async def ingest(self, events: Sequence[Event], options: Options, among: Among | None = None) -> list[Outcome]:
+        events = events if among is None else among.all(events)
         self.entered.set()
         await self.gate.wait()
         self._may("ingest")

@@ -68,8 +68,8 @@ async def test_each_line_of_a_request_carries_its_ids_however_deep_it_is_written
     stream: io.StringIO, memory: Any, services_of: Any
 ) -> None:
     class Telling(type(memory)):  # type: ignore[misc]
-        async def ingest(self, events: Any, options: Any, plain: Any = None) -> Any:
-            taken = await super().ingest(events, options, plain)
+        async def ingest(self, events: Any, options: Any, among: Any = None) -> Any:
+            taken = await super().ingest(events, options, among)
             await asyncio.create_task(self.beside(events[0].raw))
             return taken
 

@@ -1,6 +1,7 @@
 """Plain events, as ``vectadb-native`` reads them, are what this package makes of them; all others are left to it."""
 
 import json
+from types import SimpleNamespace
 
 import cbor2
 import msgspec
@@ -13,9 +14,9 @@ from vectadb_server.arrivals import arriving, homeless
 from vectadb_server.attribution import Boundaries, attribute, boundary_of
 from vectadb_server.planning import all_new
 from vectadb_server.stores import engine
-from vectadb_server.wire import BadRequest, Options, decode_batch, decode_plain
+from vectadb_server.wire import BadRequest, Options, decode_batch
 
-pytestmark = pytest.mark.skipif(not plain.installed(), reason="vectadb-native is not installed: there is no cargo")
+compiled = pytest.mark.skipif(not plain.installed(), reason="vectadb-native is not installed: there is no cargo")
 
 NOW = 1_796_000_000_123_456
 LIMIT = 2**23
@@ -61,13 +62,14 @@ def both(body):
     decoded = decode_batch(body, idempotency_key="k", now=NOW)
     assert (decoded.errors, decoded.options) == (usual.errors, usual.options)
     events = dict(zip(usual.indexes, usual.events, strict=True))
-    assert sorted(decoded.places) == usual.indexes
-    assert decoded.events == [events[index] for index in decoded.indexes]
-    found = decoded.plain
-    if found is None:
+    assert decoded.indexes == usual.indexes
+    if decoded.among is None:
+        assert decoded.events == usual.events
         return usual, decoded
+    found = decoded.among.plain
+    assert decoded.events == [events[index] for index in decoded.among.others]
+    assert decoded.among.all(decoded.events) == usual.events
     same = [events[index] for index in found.indexes]
-    assert decode_plain(found) == same
     assert homeless(same) == {}
     assert [boundary_of(event) for event in same] == [None] * len(same)
     [(day, write)] = made_of(same).items()
@@ -90,13 +92,14 @@ def minutes_of(write):
 
 def is_plain(event):
     _, decoded = both(body_of(event, ascii_only=True))
-    return decoded.plain is not None
+    return decoded.among is not None
 
 
 def nested(levels):
     return json.loads("[" * levels + "]" * levels)
 
 
+@compiled
 def test_a_record_that_names_its_trace_is_plain():
     assert is_plain(EVENT)
     assert is_plain({**EVENT, "raw": "\x1b[31mred\x1b[0m"})
@@ -111,6 +114,7 @@ def test_a_record_that_names_its_trace_is_plain():
     assert is_plain({**small, "trace_id": None, "session_id": "s", "properties": None, "raw": "", "event_type": ""})
 
 
+@compiled
 @pytest.mark.parametrize(
     "trace_id", ["0C8C1B3E-3F0A-5F7E-8D53-0D6F3C0F4A11", "0c8c1b3e3f0a5f7e8d530d6f3c0f4a11", "+" * 32]
 )
@@ -118,6 +122,7 @@ def test_a_trace_that_is_named_by_a_uuid(trace_id):
     assert is_plain({**EVENT, "trace_id": trace_id})
 
 
+@compiled
 @pytest.mark.parametrize(
     "time",
     ["1970-01-01T00:00:00Z", "2000-02-29T23:59:59.999Z", "2100-02-28T00:00:00.000001Z", "2200-12-31T23:59:59.999999Z"],
@@ -126,6 +131,7 @@ def test_times_of_the_usual_forms(time):
     assert is_plain({**EVENT, "timestamp": time, "source": {**SOURCE, "timestamp": time, "ingestion_time": time}})
 
 
+@compiled
 @pytest.mark.parametrize(
     "other",
     [
@@ -167,34 +173,35 @@ def test_what_is_unusual_is_left_to_others(other):
     assert not is_plain({**EVENT, **other})
     # And its neighbours are as plain as before.
     _, decoded = both(body_of(EVENT, {**EVENT, **other}, EVENT, ascii_only=True))
-    assert decoded.plain.indexes == [0, 2]
+    assert decoded.among.plain.indexes == [0, 2]
 
 
+@compiled
 def test_an_event_that_knows_its_id_is_plain():
     [event_id] = plain.read(body_of(EVENT), NOW, LIMIT).ids
     assert is_plain({**EVENT, "event_id": event_id})
     assert not is_plain({**EVENT, "event_id": event_id.upper()})
 
 
+@compiled
 def test_plain_events_of_a_batch_are_of_one_day():
     late = {**SOURCE, "timestamp": "2026-02-01T00:00:00.000000Z"}
     _, decoded = both(body_of(EVENT, {**EVENT, "source": late}, EVENT))
-    assert decoded.plain.indexes == [0, 2]
+    assert decoded.among.plain.indexes == [0, 2]
 
 
+@compiled
 def test_duplicate_keys_are_left_to_others():
     twice = body_of(EVENT).replace(b'"raw":', b'"raw": "first", "raw":')
-    assert both(twice)[1].plain is None
+    assert both(twice)[1].among is None
     inside = body_of(EVENT).replace(b'"level":', b'"level": "first", "level":')
-    assert decode_plain(both_as_read(inside))[0].properties["level"] == "INFO"
+    decoded = decode_batch(inside, now=NOW)
+    row = engine.unpacked(decoded.among.plain.rows)
+    assert msgspec.json.decode(row["body"])["properties"]["level"] == "INFO"
+    assert decoded.among.all([]) == decode_batch(inside).events
 
 
-def both_as_read(body):
-    found = decode_batch(body, now=NOW).plain
-    assert decode_plain(found) == decode_batch(body).events
-    return found
-
-
+@compiled
 def test_batches_with_options_or_of_another_shape_are_left_to_others():
     assert plain.read(body_of(EVENT), NOW, LIMIT) is not None
     assert plain.read(body_of(EVENT)[:-1] + b', "options": null, "x": [1]}', NOW, LIMIT) is not None
@@ -212,6 +219,7 @@ def test_batches_with_options_or_of_another_shape_are_left_to_others():
     assert plain.read(body_of(EVENT), NOW, 100) is None
 
 
+@compiled
 def test_more_events_than_may_be_are_refused():
     with pytest.raises(BadRequest) as caught:
         decode_batch(body_of(EVENT, EVENT), max_events=1, now=NOW)
@@ -249,12 +257,14 @@ events = st.fixed_dictionaries(
 )
 
 
+@compiled
 @settings(derandomize=True, max_examples=600, deadline=None)
 @given(st.lists(events | events | values, min_size=1, max_size=5), st.booleans())
 def test_whatever_the_events_both_ways_say_the_same(batch, ascii_only):
     both(body_of(*batch, ascii_only=ascii_only))
 
 
+@compiled
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(
     st.binary(max_size=60) | st.text(st.sampled_from('{}[]",:\\ events0nul'), max_size=40).map(str.encode), st.data()
@@ -266,9 +276,27 @@ def test_any_bytes_are_read_or_left(body, data):
     plain.read(whole[:place] + body + whole[place:], NOW, LIMIT)
 
 
+@compiled
 def test_floats_are_the_same_in_every_digit():
     floats = [0.1 + 0.2, 1e16, 1e-7, 5e-324, 123456789.12345679, -0.0, 9007199254740993.0, 2.5e17]
-    found = decode_batch(body_of({**EVENT, "properties": {"all": floats}}), now=NOW).plain
+    found = decode_batch(body_of({**EVENT, "properties": {"all": floats}}), now=NOW).among
     assert found is not None
-    rows = engine.unpacked(found.rows)
+    rows = engine.unpacked(found.plain.rows)
     assert msgspec.json.decode(rows["body"])["properties"]["all"] == floats
+
+
+def test_one_that_makes_other_rows_is_not_used(monkeypatch):
+    monkeypatch.setattr(plain, "_native", SimpleNamespace(FORM=plain.FORM + 1))
+    assert not plain.installed()
+    assert plain.read(body_of(EVENT), NOW, LIMIT) is None
+    assert plain.misfit() == (
+        "vectadb-native makes rows of form 2, and this server those of form 1: it is not used. "
+        "Next: pip install 'vectadb-server[native]'"
+    )
+
+
+def test_without_it_every_event_goes_the_usual_way(monkeypatch):
+    monkeypatch.setattr(plain, "_native", None)
+    assert plain.misfit() is None
+    decoded = decode_batch(body_of(EVENT), now=NOW)
+    assert (decoded.among, decoded.indexes, len(decoded.events)) == (None, [0], 1)

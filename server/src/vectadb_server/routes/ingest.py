@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Any
 
 from litestar import Request, Response, post
@@ -17,7 +16,7 @@ from vectadb_server.routes.errors import Refusal, busy
 from vectadb_server.routes.replies import Accepted, BatchReply, EventFailure
 from vectadb_server.services import Services
 from vectadb_server.times import rfc3339
-from vectadb_server.wire import EventError, Options, decode_batch, decode_event
+from vectadb_server.wire import Decoded, Options, decode_batch, decode_event
 
 _MOST_KEY = 255
 _TAGS = ["ingest"]
@@ -84,19 +83,20 @@ async def post_batch(
         most = services.settings.max_batch_events
         check_commas(body, most)
         decoded = decode_batch(body, idempotency_key=key, max_events=most, now=services.now())
-        places = decoded.places
-        await spend_events(services, request, len(places))
-        outcomes = await services.taker.ingest(decoded.events, decoded.options, decoded.plain) if places else []
-    reply = _batch_reply(decoded.errors, sorted(zip(places, outcomes, strict=True), key=itemgetter(0)))
+        await spend_events(services, request, len(decoded.indexes))
+        outcomes = (
+            await services.taker.ingest(decoded.events, decoded.options, decoded.among) if decoded.indexes else []
+        )
+    reply = _batch_reply(decoded, outcomes)
     services.metrics.count(reply.statuses)
     return Response(reply)
 
 
-def _batch_reply(refused: list[EventError], outcomes: list[tuple[int, Outcome]]) -> BatchReply:
-    statuses: list[Status] = ["failed"] * (len(refused) + len(outcomes))
-    errors = [EventFailure(index=bad.index, error=bad.error, code="invalid") for bad in refused]
+def _batch_reply(decoded: Decoded, outcomes: list[Outcome]) -> BatchReply:
+    statuses: list[Status] = ["failed"] * (len(decoded.indexes) + len(decoded.errors))
+    errors = [EventFailure(index=bad.index, error=bad.error, code="invalid") for bad in decoded.errors]
     held: list[Outcome] = []
-    for index, outcome in outcomes:
+    for index, outcome in zip(decoded.indexes, outcomes, strict=True):
         statuses[index] = outcome.status
         if outcome.status == "failed":
             errors.append(_failure(index, outcome))
