@@ -12,32 +12,24 @@ use crate::time::moment;
 const MAX_NAME: usize = 1024;
 /// Types that may begin or end a window, as `attribution` has them.
 const EDGES: [&str; 5] = ["invocation_start", "invocation_end", "agent_start", "agent_end", "error"];
-
 /// Characters, as JSON has them behind `\u00`, that an engine cannot hold, or that part the names of a stream.
 const ESCAPED: [&str; 5] = ["00", "1a", "1A", "1f", "1F"];
 
+/// Names are parts of the body, so that one with an escape in it is not plain.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wire<'a> {
-    #[serde(borrow)]
-    timestamp: Text<'a>,
-    #[serde(borrow)]
-    event_type: Option<Text<'a>>,
+    timestamp: &'a str,
+    event_type: Option<&'a str>,
     properties: Option<Compact>,
     #[serde(borrow)]
     raw: Option<Text<'a>>,
-    #[serde(borrow)]
-    event_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    trace_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    request_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    session_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    agent_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    parent_event_id: Option<Text<'a>>,
+    event_id: Option<&'a str>,
+    trace_id: Option<&'a str>,
+    request_id: Option<&'a str>,
+    session_id: Option<&'a str>,
+    agent_id: Option<&'a str>,
+    parent_event_id: Option<&'a str>,
     #[serde(borrow)]
     source: WireSource<'a>,
 }
@@ -46,51 +38,42 @@ struct Wire<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WireSource<'a> {
-    #[serde(borrow)]
-    system: Option<Text<'a>>,
-    #[serde(borrow)]
-    account: Option<Text<'a>>,
-    #[serde(borrow)]
-    region: Option<Text<'a>>,
-    #[serde(borrow)]
-    log_group: Option<Text<'a>>,
-    #[serde(borrow)]
-    log_stream: Option<Text<'a>>,
-    #[serde(borrow)]
-    log_id: Text<'a>,
-    #[serde(borrow)]
-    timestamp: Text<'a>,
-    #[serde(borrow)]
-    ingestion_time: Option<Text<'a>>,
-    #[serde(borrow)]
-    part: Option<Text<'a>>,
+    system: Option<&'a str>,
+    account: Option<&'a str>,
+    region: Option<&'a str>,
+    log_group: Option<&'a str>,
+    log_stream: Option<&'a str>,
+    log_id: &'a str,
+    timestamp: &'a str,
+    ingestion_time: Option<&'a str>,
+    part: Option<&'a str>,
 }
 
-/// A plain event; times are microseconds since the epoch. No optional text is empty.
+/// A plain event; times are microseconds since the epoch. No optional name is empty.
 pub struct Event<'a> {
     pub id: Uuid,
     pub trace: Uuid,
     pub basis: &'static str,
     pub timestamp: i64,
-    pub kind: Cow<'a, str>,
+    pub kind: &'a str,
     pub properties: Option<Compact>,
     pub raw: Option<Cow<'a, str>>,
-    pub trace_id: Option<Cow<'a, str>>,
-    pub request_id: Option<Cow<'a, str>>,
-    pub session_id: Option<Cow<'a, str>>,
-    pub agent_id: Option<Cow<'a, str>>,
-    pub parent_event_id: Option<Cow<'a, str>>,
+    pub trace_id: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+    pub session_id: Option<&'a str>,
+    pub agent_id: Option<&'a str>,
+    pub parent_event_id: Option<&'a str>,
     pub source: Source<'a>,
 }
 
 /// Where a plain event was logged.
 pub struct Source<'a> {
-    pub system: Cow<'a, str>,
-    pub account: Cow<'a, str>,
-    pub region: Cow<'a, str>,
-    pub log_group: Cow<'a, str>,
-    pub log_stream: Cow<'a, str>,
-    pub log_id: Cow<'a, str>,
+    pub system: &'a str,
+    pub account: &'a str,
+    pub region: &'a str,
+    pub log_group: &'a str,
+    pub log_stream: &'a str,
+    pub log_id: &'a str,
     pub timestamp: i64,
     pub ingestion_time: Option<i64>,
 }
@@ -98,48 +81,33 @@ pub struct Source<'a> {
 impl<'a> Event<'a> {
     /// Read one event's JSON; `None`: it is not plain.
     pub fn plain(json: &'a str) -> Option<Self> {
-        if json.match_indices("\\u00").any(|(at, _)| json.get(at + 4..at + 6).is_none_or(|hex| ESCAPED.contains(&hex)))
-        {
+        let escaped = |(at, _)| json.get(at + 4..at + 6).is_none_or(|hex| ESCAPED.contains(&hex));
+        if json.match_indices("\\u00").any(escaped) {
             return None;
         }
         let wire: Wire = serde_json::from_str(json).ok()?;
-        if wire.source.part.as_ref().is_some_and(|part| part.0 != "0")
-            || wire.properties.as_ref().is_some_and(|it| it.bounds)
-        {
+        if wire.properties.as_ref().is_some_and(|properties| properties.bounds) {
             return None;
         }
-        let source = wire.source;
-        let source = Source {
-            system: name(source.system)?.unwrap_or_default(),
-            account: name(source.account)?.unwrap_or_default(),
-            region: name(source.region)?.unwrap_or_default(),
-            log_group: name(source.log_group)?.unwrap_or_default(),
-            log_stream: name(source.log_stream)?.unwrap_or_default(),
-            log_id: name(Some(source.log_id))??,
-            timestamp: moment(&source.timestamp.0)?,
-            ingestion_time: match source.ingestion_time {
-                Some(text) => Some(moment(&text.0)?),
-                None => None,
-            },
-        };
-        let kind = name(wire.event_type)?.unwrap_or(Cow::Borrowed("log"));
+        let source = Source::plain(wire.source)?;
+        let kind = name(wire.event_type)?.unwrap_or("log");
         let id = identity::event(&source)?;
-        if EDGES.contains(&&*kind) || name(wire.event_id)?.is_some_and(|given| given != id.text) {
+        if EDGES.contains(&kind) || name(wire.event_id)?.is_some_and(|given| given != id.text) {
             return None;
         }
         let (trace_id, request_id, session_id) = (name(wire.trace_id)?, name(wire.request_id)?, name(wire.session_id)?);
-        let (trace, basis) = if let Some(given) = &trace_id {
+        let (trace, basis) = if let Some(given) = trace_id {
             (identity::given_trace(given)?, "trace_id")
-        } else if let Some(given) = &request_id {
-            (identity::trace(["request_id", &source.account, given])?, "request_id")
+        } else if let Some(given) = request_id {
+            (identity::trace(["request_id", source.account, given])?, "request_id")
         } else {
-            (identity::trace(["session_id", &source.account, session_id.as_ref()?])?, "session_id")
+            (identity::trace(["session_id", source.account, session_id?])?, "session_id")
         };
         Some(Event {
             id,
             trace,
             basis,
-            timestamp: moment(&wire.timestamp.0)?,
+            timestamp: moment(wire.timestamp)?,
             kind,
             properties: wire.properties,
             raw: wire.raw.map(|text| text.0),
@@ -153,10 +121,31 @@ impl<'a> Event<'a> {
     }
 }
 
+impl<'a> Source<'a> {
+    fn plain(wire: WireSource<'a>) -> Option<Self> {
+        if wire.part.is_some_and(|part| part != "0") {
+            return None;
+        }
+        Some(Source {
+            system: name(wire.system)?.unwrap_or(""),
+            account: name(wire.account)?.unwrap_or(""),
+            region: name(wire.region)?.unwrap_or(""),
+            log_group: name(wire.log_group)?.unwrap_or(""),
+            log_stream: name(wire.log_stream)?.unwrap_or(""),
+            log_id: name(Some(wire.log_id))??,
+            timestamp: moment(wire.timestamp)?,
+            ingestion_time: match wire.ingestion_time {
+                Some(text) => Some(moment(text)?),
+                None => None,
+            },
+        })
+    }
+}
+
 /// A name, `None` for an empty one; nothing at all where it may be too long.
-fn name(given: Option<Text<'_>>) -> Option<Option<Cow<'_, str>>> {
+fn name(given: Option<&str>) -> Option<Option<&str>> {
     match given {
-        Some(text) if text.0.len() > MAX_NAME => None,
-        given => Some(given.map(|text| text.0).filter(|text| !text.is_empty())),
+        Some(text) if text.len() > MAX_NAME => None,
+        given => Some(given.filter(|text| !text.is_empty())),
     }
 }

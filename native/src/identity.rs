@@ -15,8 +15,8 @@ pub struct Uuid {
 
 /// The id of a whole record; `None`: JSON would escape something in its names.
 pub fn event(source: &Source) -> Option<Uuid> {
-    let stream = [&*source.system, &source.account, &source.region, &source.log_group, &source.log_stream];
-    uuid5(EVENTS, stream.into_iter().chain([&*source.log_id, "0"]))
+    let stream = [source.system, source.account, source.region, source.log_group, source.log_stream];
+    uuid5(EVENTS, stream.into_iter().chain([source.log_id, "0"]))
 }
 
 /// The id of the trace that a client calls so; `None` as above.

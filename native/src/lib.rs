@@ -42,8 +42,8 @@ struct Batch<'a> {
 type Digest = ((String, String, String, String, i64), u64, u128);
 /// Log group, system, account, region and start of an hour.
 type GroupHour<'a> = (&'a str, &'a str, &'a str, &'a str, i64);
-/// Start of a minute, agent and type: the ids of the events.
-type Counted = ((i64, String, String), Vec<String>);
+/// Start of a minute, agent and type.
+type Kind<'a> = (i64, &'a str, &'a str);
 
 /// The plain events of a batch, which are of one day, and where the others are. Times are microseconds since the epoch.
 #[pyclass(frozen)]
@@ -76,7 +76,7 @@ struct Plain {
     #[pyo3(get)]
     digests: Vec<Digest>,
     #[pyo3(get)]
-    kinds: Vec<Counted>,
+    kinds: Py<PyList>,
     body: Py<PyBytes>,
     spans: Vec<(usize, usize)>,
 }
@@ -119,13 +119,14 @@ fn read(py: Python<'_>, body: Bound<'_, PyBytes>, now: i64, limit: usize) -> PyR
     if events.is_empty() {
         return Ok(None);
     }
+    let ids = PyList::new(py, events.iter().map(|event| &*event.id.text))?;
     let mut rows = Vec::with_capacity(text.len() + events.len() * 256);
-    events.iter().for_each(|event| row::write(&mut rows, event, now));
+    let mut space = Vec::new();
+    events.iter().for_each(|event| row::write(&mut rows, &mut space, event, now));
     Ok(Some(Plain {
         count: batch.events.len(),
         left,
         indexes,
-        ids: PyList::new(py, events.iter().map(|event| &*event.id.text))?.unbind(),
         traces: PyList::new(py, events.iter().map(|event| &*event.trace.text))?.unbind(),
         rows: PyBytes::new(py, &rows).unbind(),
         now,
@@ -133,7 +134,8 @@ fn read(py: Python<'_>, body: Bound<'_, PyBytes>, now: i64, limit: usize) -> PyR
         least: events.iter().map(|event| event.timestamp).min().unwrap_or(now),
         most: events.iter().map(|event| event.timestamp).max().unwrap_or(now),
         digests: digests(&events),
-        kinds: kinds(&events),
+        kinds: kinds(&events, &ids)?.unbind(),
+        ids: ids.unbind(),
         body: body.unbind(),
         spans,
     }))
@@ -144,7 +146,7 @@ fn digests(events: &[Event]) -> Vec<Digest> {
     for event in events {
         let at = &event.source;
         let hour = at.timestamp / HOUR * HOUR;
-        let (count, sum) = found.entry((&at.log_group, &at.system, &at.account, &at.region, hour)).or_default();
+        let (count, sum) = found.entry((at.log_group, at.system, at.account, at.region, hour)).or_default();
         *count += 1;
         *sum = sum.wrapping_add(identity::record_hash(&event.id));
     }
@@ -154,13 +156,14 @@ fn digests(events: &[Event]) -> Vec<Digest> {
     found.into_iter().map(|(group, (count, sum))| (owned(group), count, sum)).collect()
 }
 
-fn kinds(events: &[Event]) -> Vec<Counted> {
-    let mut found: HashMap<(i64, &str, &str), Vec<String>> = HashMap::new();
-    for event in events {
-        let kind = (event.timestamp / MINUTE * MINUTE, event.agent_id.as_deref().unwrap_or(""), &*event.kind);
-        found.entry(kind).or_default().push(event.id.text.clone());
+/// Of each [`Kind`] the ids of its events.
+fn kinds<'py>(events: &[Event], ids: &Bound<'py, PyList>) -> PyResult<Bound<'py, PyList>> {
+    let mut found: HashMap<Kind, Vec<Bound<'py, PyAny>>> = HashMap::new();
+    for (event, id) in events.iter().zip(ids) {
+        let kind = (event.timestamp / MINUTE * MINUTE, event.agent_id.unwrap_or(""), event.kind);
+        found.entry(kind).or_default().push(id);
     }
-    found.into_iter().map(|((minute, agent, kind), ids)| ((minute, agent.into(), kind.into()), ids)).collect()
+    PyList::new(ids.py(), found)
 }
 
 #[pymodule]

@@ -13,8 +13,8 @@ const TEXT: u8 = 3 << 5;
 const MAP: u8 = 5 << 5;
 const TAG: u8 = 6 << 5;
 
-/// Append the row of an event that came at `now`, microseconds since the epoch.
-pub fn write(to: &mut Vec<u8>, event: &Event, now: i64) {
+/// Append the row of an event that came at `now`, microseconds since the epoch. `space` is for what is made on the way.
+pub fn write(to: &mut Vec<u8>, space: &mut Vec<u8>, event: &Event, now: i64) {
     let source = &event.source;
     let columns = 11 + u64::from(event.agent_id.is_some()) + u64::from(event.session_id.is_some());
     head(to, MAP, columns);
@@ -26,22 +26,23 @@ pub fn write(to: &mut Vec<u8>, event: &Event, now: i64) {
         text(to, name);
         integer(to, number);
     }
-    for (name, value) in [("basis", event.basis), ("type", &*event.kind)] {
+    for (name, value) in [("basis", event.basis), ("type", event.kind)] {
         text(to, name);
         text(to, value);
     }
     text(to, "size");
     integer(to, 1);
     text(to, "body");
-    let body = body(event, now);
-    head(to, TEXT, body.len() as u64);
-    to.extend_from_slice(&body);
+    space.clear();
+    write_body(space, event, now);
+    head(to, TEXT, space.len() as u64);
+    to.extend_from_slice(space);
     for (name, value) in [
         ("trace", Some(&*event.trace.text)),
-        ("agent", event.agent_id.as_deref()),
-        ("session", event.session_id.as_deref()),
-        ("grp", Some(&*source.log_group)),
-        ("stream", Some(&*source.log_stream)),
+        ("agent", event.agent_id),
+        ("session", event.session_id),
+        ("grp", Some(source.log_group)),
+        ("stream", Some(source.log_stream)),
     ] {
         if let Some(value) = value {
             text(to, name);
@@ -51,43 +52,40 @@ pub fn write(to: &mut Vec<u8>, event: &Event, now: i64) {
 }
 
 /// What of an event is no column: one JSON text; what has its usual value is left out.
-fn body(event: &Event, now: i64) -> Vec<u8> {
+fn write_body(to: &mut Vec<u8>, event: &Event, now: i64) {
     let source = &event.source;
-    let size = event.properties.as_ref().map_or(0, |it| it.text.len()) + event.raw.as_ref().map_or(0, |raw| raw.len());
-    let mut to = Vec::with_capacity(size + size / 8 + 512);
     if let Some(properties) = event.properties.as_ref().filter(|it| it.text != b"{}") {
-        key(&mut to, "properties");
+        key(to, "properties");
         to.extend_from_slice(&properties.text);
     }
-    member(&mut to, "raw", event.raw.as_deref());
-    member(&mut to, "trace_id", event.trace_id.as_deref());
-    member(&mut to, "request_id", event.request_id.as_deref());
-    member(&mut to, "parent_event_id", event.parent_event_id.as_deref());
-    key(&mut to, "source");
+    member(to, "raw", event.raw.as_deref());
+    member(to, "trace_id", event.trace_id);
+    member(to, "request_id", event.request_id);
+    member(to, "parent_event_id", event.parent_event_id);
+    key(to, "source");
     let start = to.len();
     for (name, value) in [
-        ("system", &source.system),
-        ("account", &source.account),
-        ("region", &source.region),
-        ("log_group", &source.log_group),
-        ("log_stream", &source.log_stream),
-        ("log_id", &source.log_id),
+        ("system", source.system),
+        ("account", source.account),
+        ("region", source.region),
+        ("log_group", source.log_group),
+        ("log_stream", source.log_stream),
+        ("log_id", source.log_id),
     ] {
-        member(&mut to, name, Some(&**value).filter(|value| !value.is_empty()));
+        member(to, name, Some(value).filter(|value| !value.is_empty()));
     }
     for (name, at) in [("timestamp", Some(source.timestamp)), ("ingestion_time", source.ingestion_time)] {
         if let Some(at) = at {
-            key(&mut to, name);
+            key(to, name);
             to.extend_from_slice(at.to_string().as_bytes());
         }
     }
     to[start] = b'{'; // where the first member put its comma
     to.push(b'}');
-    key(&mut to, "created_at");
+    key(to, "created_at");
     to.extend_from_slice(now.to_string().as_bytes());
     to[0] = b'{';
     to.push(b'}');
-    to
 }
 
 fn member(to: &mut Vec<u8>, name: &str, value: Option<&str>) {

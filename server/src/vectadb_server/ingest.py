@@ -228,12 +228,12 @@ class Ingest:
         if any(row.size != 1 or row.is_extra for row in rows) or len(set(ids)) < len(ids):
             return None
         await self._attribute(batch, options)
+        writes = all_new(batch, rows, options, plain)
         try:
-            for day, write in all_new(batch, rows, options, plain).items():
+            for day, write in writes.items():
                 await self._store.commit(day, write)
-                written.update(row.key for row in rows if row.key[0] == day)
-                if plain is not None and write.encoded is not None:
-                    written.update((day, event_id) for event_id in plain.ids)
+                if len(writes) > 1 and write.entry is not None:
+                    written.update((day, event_id) for event_id in write.entry.events)
         except Conflict:
             return None
         return [Outcome(event.event_id, "accepted", event.trace, event.created_at) for event in batch]

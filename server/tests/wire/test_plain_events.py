@@ -24,7 +24,7 @@ SOURCE = {
     "system": "cloudwatch",
     "account": "123456789012",
     "region": "eu-central-1",
-    "log_group": "/aws/lambda/é",
+    "log_group": "/aws/lambda/f",
     "log_stream": "2026/01/31/[$LATEST]0",
     "log_id": "37",
     "timestamp": "2026-01-31T12:00:00.000001Z",
@@ -112,6 +112,13 @@ def test_a_record_that_names_its_trace_is_plain():
     assert is_plain({**small, "trace_id": "", "request_id": "r"})
     assert is_plain({**small, "properties": {"x": nested(63), "k" * 256: 2**63 - 1}})
     assert is_plain({**small, "trace_id": None, "session_id": "s", "properties": None, "raw": "", "event_type": ""})
+
+
+@compiled
+def test_names_are_plain_as_they_are_and_not_with_escapes():
+    strange = {**EVENT, "agent_id": "Zoë", "source": {**SOURCE, "log_group": "/é/日本"}}
+    assert both(body_of(strange))[1].among is not None
+    assert both(body_of(strange, ascii_only=True))[1].among is None
 
 
 @compiled

@@ -102,7 +102,7 @@ After = Annotated[
 _cursor = msgspec.json.Decoder(Cursor)
 
 
-def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+async def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuse parameters that a route of the API does not have: a misspelt filter would find too much.
 
     Raises:

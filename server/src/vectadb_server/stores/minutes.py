@@ -109,6 +109,10 @@ class Changes:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the deltas that say so."""
+        if not self._went:  # as nearly always
+            return _rows(
+                {kind: Delta(len(ids), ids if len(ids) <= NAMED else None) for kind, ids in self._came.items()}
+            )
         deltas: dict[Kind, Delta] = {}
         for kind in self._came.keys() | self._went.keys():
             came, went = self._came.get(kind, []), self._went.get(kind, set())
