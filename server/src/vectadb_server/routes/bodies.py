@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from litestar import Request
+from zlib_ng import zlib_ng
 
 from vectadb_server import ids
 from vectadb_server.batches import TEXT, found, strict
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GZIP = 31  # zlib's number for gzip's framing
 _STEP = 1 << 18  # bytes decompressed at once
+_NO_GZIP = cast("type[Exception]", zlib_ng.error)  # Its stub has an instance.
 _FRAMING = 1 << 16  # bytes that gzip may add to what it cannot compress
 
 
@@ -144,18 +145,18 @@ class _Inflate:
     """Decompresses gzip, one member after the other, in steps: whoever takes them may stop in time."""
 
     def __init__(self) -> None:
-        self._member = zlib.decompressobj(_GZIP)
+        self._member = zlib_ng.decompressobj(_GZIP)
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what ``data`` decompresses to, in bounded pieces."""
         while data:
             if self._member.eof:
-                self._member = zlib.decompressobj(_GZIP)
+                self._member = zlib_ng.decompressobj(_GZIP)
             self._begun = True
             try:
                 piece = self._member.decompress(data, _STEP)
-            except zlib.error as error:
+            except _NO_GZIP as error:
                 raise Refusal(400, f"the body is not gzip, though Content-Encoding says so: {error}") from None
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             if not piece and not data:
