@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::identity::{self, Uuid};
-use crate::json::{Compact, Text};
+use crate::json::{self, Compact};
 use crate::time::moment;
 
 /// Bytes. What is longer is left to `wire`, which counts characters.
@@ -23,7 +24,7 @@ struct Wire<'a> {
     event_type: Option<&'a str>,
     properties: Option<Compact>,
     #[serde(borrow)]
-    raw: Option<Text<'a>>,
+    raw: Option<&'a RawValue>,
     event_id: Option<&'a str>,
     trace_id: Option<&'a str>,
     request_id: Option<&'a str>,
@@ -57,6 +58,7 @@ pub struct Event<'a> {
     pub timestamp: i64,
     pub kind: &'a str,
     pub properties: Option<Compact>,
+    /// As JSON.
     pub raw: Option<Cow<'a, str>>,
     pub trace_id: Option<&'a str>,
     pub request_id: Option<&'a str>,
@@ -80,12 +82,12 @@ pub struct Source<'a> {
 
 impl<'a> Event<'a> {
     /// Read one event's JSON; `None`: it is not plain.
-    pub fn plain(json: &'a str) -> Option<Self> {
-        let escaped = |(at, _)| json.get(at + 4..at + 6).is_none_or(|hex| ESCAPED.contains(&hex));
-        if json.match_indices("\\u00").any(escaped) {
+    pub fn plain(encoded: &'a str) -> Option<Self> {
+        let escaped = |(at, _)| encoded.get(at + 4..at + 6).is_none_or(|hex| ESCAPED.contains(&hex));
+        if encoded.match_indices("\\u00").any(escaped) {
             return None;
         }
-        let wire: Wire = serde_json::from_str(json).ok()?;
+        let wire: Wire = serde_json::from_str(encoded).ok()?;
         if wire.properties.as_ref().is_some_and(|properties| properties.bounds) {
             return None;
         }
@@ -110,7 +112,10 @@ impl<'a> Event<'a> {
             timestamp: moment(wire.timestamp)?,
             kind,
             properties: wire.properties,
-            raw: wire.raw.map(|text| text.0),
+            raw: match wire.raw {
+                Some(raw) => Some(json::text(raw)?),
+                None => None,
+            },
             trace_id,
             request_id,
             session_id,

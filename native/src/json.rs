@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// Levels of nesting, and bytes of a key: of more, `wire` says what is wrong.
 const MAX_DEPTH: usize = 64;
@@ -28,7 +29,17 @@ impl<'de> Deserialize<'de> for Compact {
 
 /// A text, without memory of its own where it has no escapes.
 #[derive(Deserialize)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The JSON of a text as [`write_text`] writes it, which mostly it is already; `None`: it is no text.
+pub fn text(given: &RawValue) -> Option<Cow<'_, str>> {
+    let json = given.get();
+    if json.starts_with('"') && !json.contains("\\u") && !json.contains("\\/") {
+        return Some(Cow::Borrowed(json));
+    }
+    let Text(text) = serde_json::from_str(json).ok()?;
+    serde_json::to_string(&text).ok().map(Cow::Owned)
+}
 
 /// Writes one value.
 struct Writer<'w> {

@@ -58,7 +58,10 @@ fn write_body(to: &mut Vec<u8>, event: &Event, now: i64) {
         key(to, "properties");
         to.extend_from_slice(&properties.text);
     }
-    member(to, "raw", event.raw.as_deref());
+    if let Some(raw) = &event.raw {
+        key(to, "raw");
+        to.extend_from_slice(raw.as_bytes());
+    }
     member(to, "trace_id", event.trace_id);
     member(to, "request_id", event.request_id);
     member(to, "parent_event_id", event.parent_event_id);

@@ -102,7 +102,8 @@ def nested(levels):
 @compiled
 def test_a_record_that_names_its_trace_is_plain():
     assert is_plain(EVENT)
-    assert is_plain({**EVENT, "raw": "\x1b[31mred\x1b[0m"})
+    assert is_plain({**EVENT, "raw": "\x1b[31mred\x1b[0m, as of /path, \\/path"})
+    assert both(body_of(EVENT).replace(b'"raw": "a line', b'"raw": "a\\/line'))[1].among is not None
     small = {
         "timestamp": EVENT["timestamp"],
         "trace_id": "t",
@@ -157,6 +158,8 @@ def test_times_of_the_usual_forms(time):
         {"properties": {"x": nested(64)}},
         {"properties": []},
         {"raw": "a\0b"},
+        {"raw": 5},
+        {"raw": ["a"]},
         {"raw": "\ud800"},
         {"raw": "\x1a"},
         {"agent_id": "a\x1f"},
