@@ -97,9 +97,9 @@ class Ingest:
     async def _ingest(
         self, events: Sequence[Event], options: Options, among: Among | None, written: set[Key]
     ) -> list[Outcome] | None:
-        """As :meth:`ingest`; ``None``: something is not new, and the plain events are to come as events.
+        """As :meth:`ingest`; ``None``: the plain events are to come as events, since not all is new, single and kept.
 
-        ``written``: what was stored of this batch.
+        ``written``: what was stored of this batch, all the same.
         """
         now = time.time_ns() // 1000
         expired = await self._expired()
