@@ -50,8 +50,8 @@ $(NATIVE): $(INSTALLED) native/Cargo.toml native/pyproject.toml $(wildcard nativ
 	    $(BIN)/uv pip install --quiet --python $(BIN)/python --build-constraint constraints.txt \
 	        --reinstall-package vectadb-native ./native \
 	    || echo "it did not compile (see above): the server runs without vectadb-native"; \
+	    touch $@; \
 	fi
-	@touch $@
 
 # The page's files travel in the server's wheel; its types of the API follow the server by `make page-types`.
 page: $(PAGE)

@@ -1,7 +1,7 @@
 """Plain events: those that become rows at once, by ``vectadb-native``, where that is installed.
 
 Nearly all are: one record of a log each, in a trace that they name, no boundary of a window, nothing unusual in them.
-Of these ``vectadb-native``, which is compiled, makes the same rows as this package's own modules do, in a tenth of
+Of these ``vectadb-native``, which is compiled, makes the same rows as this package's own modules do, in a seventh of
 their time. It judges nothing: events that are not plain it leaves to :mod:`~vectadb_server.wire`. And where a plain one
 meets what is held already, it is taken for an event like any other from then on.
 """

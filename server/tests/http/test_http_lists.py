@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from vectadb_server.routes.queries import listed
+from vectadb_server.routes.queries import listed, only_known
 
 pytestmark = pytest.mark.anyio
 
@@ -312,6 +313,11 @@ async def test_what_is_too_much_to_count_is_refused(fake: Any, memory: Any) -> N
     reply = await fake.get("/api/v1/stats")
     assert (reply.status_code, reply.json()["error"]) == (400, "too_much")
     assert "ask for a shorter time" in reply.json()["message"]
+
+
+def test_no_request_is_looked_at_in_a_thread() -> None:
+    """As litestar does with a guard that is no coroutine."""
+    assert inspect.iscoroutinefunction(only_known)
 
 
 def test_a_blank_type_is_one_and_no_filter_left_out() -> None:

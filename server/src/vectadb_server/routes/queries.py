@@ -105,6 +105,8 @@ _cursor = msgspec.json.Decoder(Cursor)
 async def only_known(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuse parameters that a route of the API does not have: a misspelt filter would find too much.
 
+    A coroutine, though it waits for nothing: litestar runs other guards in a thread, for every request.
+
     Raises:
         Refusal: 400, naming those that it has.
     """
