@@ -138,3 +138,10 @@ async def test_what_is_over_is_expired_on_both_ways(new_store: Opener) -> None:
         assert held == await everything(stores[0])
         assert held["events"]
         assert not [event for event in held["events"] if event.trace == erased and expired.erased]
+
+
+async def test_what_a_batch_of_two_days_stored_before_it_met_a_held_one_is_accepted(new_store: Opener) -> None:
+    two = Two([await new_store() for _ in range(2)], nothing)
+    held = line("held", MIDNIGHT + DAY, trace_id="t")
+    assert await two.send([held]) == ["accepted"]
+    assert await two.send([line("new", MIDNIGHT, trace_id="t"), held]) == ["accepted", "duplicate"]
